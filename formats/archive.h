@@ -1,0 +1,86 @@
+/* archive.h - N-best archives in every input format, one utterance at a time.
+ *
+ * Flow       sp_archive_open, sp_archive_next until *found is false, sp_archive_close.
+ * Order      utterances come in the order of the files and within a file; hypotheses in original
+ *            rank order (hyp_k is rank k-1, whatever the file's key order).
+ * Memory     bounded by the largest record (64 MiB); ESPnet2 directories are read in step, all
+ *            their {k}best_recog files at once.
+ * Errors     SP_EINPUT with "path:line: reason" (or path and byte offset or utterance id where lines
+ *            say nothing); SP_EIO when a file cannot be opened or read; SP_EUSAGE for an unknown
+ *            format name or a mix that cannot be read. */
+#ifndef SP_FORMATS_ARCHIVE_H
+#define SP_FORMATS_ARCHIVE_H
+
+#include "source.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SP_RECORD_CEILING ((size_t)64 << 20)
+
+/* name on the command line, what it is */
+#define SP_ARCHIVE_FORMAT_MAP(X)                                                 \
+  X(SP_FORMAT_AUTO, "auto", "told from the content")                             \
+  X(SP_FORMAT_JSONL, "jsonl", "own archive, one utterance a line")               \
+  X(SP_FORMAT_MLM, "mlm", "mlm-scoring JSON, one object of all utterances")      \
+  X(SP_FORMAT_ESPNET2, "espnet2", "ESPnet2 directory with {k}best_recog/{text,score}") \
+  X(SP_FORMAT_TEXT, "text", "plain text, one sentence a line")
+
+enum sp_archive_format {
+#define X(name, option, text) name,
+  SP_ARCHIVE_FORMAT_MAP(X)
+#undef X
+};
+
+const char *sp_archive_format_name(enum sp_archive_format format);
+SP_MUST_CHECK enum sp_status sp_archive_format_parse(const char *name, enum sp_archive_format *out,
+                                                     struct sp_error *err);
+
+struct sp_hyp {
+  struct sp_text text; /* UTF-8, validated; may hold NUL when JSON says so; may be empty */
+  double score;        /* first-pass total, as the file has it; finite */
+  bool has_score;
+};
+
+struct sp_utt {
+  struct sp_text id; /* unique in an archive; for plain text the line number, "1" is the first */
+  struct sp_text ref;
+  bool has_ref;
+  const struct sp_hyp *hyps; /* (n_hyps), may be empty */
+  size_t n_hyps;
+};
+
+struct sp_archive;
+
+/* `paths` are files, directories (ESPnet2) or "-"; all are of one format. With SP_FORMAT_AUTO the
+ * first file's content decides. The strings are copied. */
+SP_MUST_CHECK enum sp_status sp_archive_open(const char *const *paths, size_t n_paths,
+                                             enum sp_archive_format format,
+                                             struct sp_archive **out, struct sp_error *err);
+void sp_archive_close(struct sp_archive *archive);
+
+/* The resolved format. */
+enum sp_archive_format sp_archive_get_format(const struct sp_archive *archive);
+
+/* *utt and all it points to are valid until the next call. */
+SP_MUST_CHECK enum sp_status sp_archive_next(struct sp_archive *archive, struct sp_utt *utt,
+                                             bool *found, struct sp_error *err);
+
+/* "path:line" or "path, utterance ID" of the last utterance handed out: for the caller's messages.
+ * Valid until the next call. */
+const char *sp_archive_place(struct sp_archive *archive);
+
+/* After the last utterance: the files that were read, in reading order. `path` lives until close. */
+struct sp_archive_file {
+  const char *path;
+  struct sp_file_digest digest;
+};
+SP_MUST_CHECK enum sp_status sp_archive_files(struct sp_archive *archive,
+                                              const struct sp_archive_file **files, size_t *n_files,
+                                              struct sp_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

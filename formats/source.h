@@ -1,0 +1,50 @@
+/* source.h - bytes of an input file, decompressed on the way.
+ *
+ * A source reads a plain, .zst or .gz file (told by its magic bytes, not by its name) or standard
+ * input ("-") as one stream; concatenated frames and members are one stream, skippable frames are
+ * skipped.  It hashes the file's own (compressed) bytes while reading.
+ * Errors: SP_EIO when the file cannot be opened or read; SP_EINPUT with path and offset when the
+ * compressed data is corrupt or ends early. */
+#ifndef SP_FORMATS_SOURCE_H
+#define SP_FORMATS_SOURCE_H
+
+#include "buf.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sp_source;
+
+SP_MUST_CHECK enum sp_status sp_source_open(const char *path, struct sp_source **out,
+                                            struct sp_error *err);
+void sp_source_close(struct sp_source *source);
+
+/* Reads up to `capacity` bytes; *got is 0 only at the end. */
+SP_MUST_CHECK enum sp_status sp_source_read(struct sp_source *source, void *data, size_t capacity,
+                                            size_t *got, struct sp_error *err);
+
+/* One line without its "\n" or "\r\n"; *found is false at the end. The text (followed by
+ * SP_BUF_PADDING readable bytes) is valid until the next call.  A line over `ceiling` bytes is
+ * SP_EINPUT. */
+SP_MUST_CHECK enum sp_status sp_source_line(struct sp_source *source, size_t ceiling,
+                                            struct sp_text *line, bool *found,
+                                            struct sp_error *err);
+/* The line number of the last line handed out, from 1. */
+uint64_t sp_source_line_number(const struct sp_source *source);
+const char *sp_source_path(const struct sp_source *source);
+
+/* What the manifest keeps of a file. */
+struct sp_file_digest {
+  uint64_t bytes;  /* as stored, before decompression */
+  char xxh128[33]; /* XXH3-128 of those bytes, lower-case hexadecimal */
+};
+
+/* Reads what is left of the file's bytes and gives the digest of all of them. */
+SP_MUST_CHECK enum sp_status sp_source_digest(struct sp_source *source,
+                                              struct sp_file_digest *digest, struct sp_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,136 @@
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum sp_status sp_file_read(const char *path, struct sp_buf *out, struct sp_error *err) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return sp_fail_errno(err, SP_EIO, "cannot open %s", path);
+  }
+  enum sp_status status = SP_OK;
+  for (;;) {
+    enum { step = 1 << 16 };
+    SP_TRY_GOTO(sp_buf_reserve(out, step, err), close_fd);
+    ssize_t got = read(fd, out->data + out->len, step);
+    if (got < 0 && errno == EINTR) {
+      continue;
+    }
+    if (got < 0) {
+      status = sp_fail_errno(err, SP_EIO, "cannot read %s", path);
+    }
+    if (got <= 0) {
+      break;
+    }
+    out->len += (size_t)got;
+  }
+close_fd:
+  close(fd);
+  return status;
+}
+
+enum sp_status sp_file_write_all(int fd, const void *data, size_t len, const char *path,
+                                 struct sp_error *err) {
+  const char *from = data;
+  while (len > 0) {
+    ssize_t put = write(fd, from, len);
+    if (put < 0 && errno == EINTR) {
+      continue;
+    }
+    if (put < 0) {
+      return sp_fail_errno(err, SP_EIO, "cannot write %s", path);
+    }
+    from += put;
+    len -= (size_t)put;
+  }
+  return SP_OK;
+}
+
+enum sp_status sp_file_sync_directory_of(const char *path, struct sp_error *err) {
+  struct sp_buf directory = {0};
+  const char *slash = strrchr(path, '/');
+  size_t len = slash ? (size_t)(slash - path) : 1;
+  SP_TRY(sp_buf_append(&directory, slash ? (len ? path : "/") : ".", len ? len : 1, err));
+  const char *name = sp_buf_cstr(&directory);
+  enum sp_status status = SP_OK;
+  int fd = name ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  /* Some file systems refuse fsync on a directory (EINVAL): there is nothing to make durable then. */
+  if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL)) {
+    status = sp_fail_errno(err, SP_EIO, "cannot sync the directory of %s", path);
+  }
+  if (fd >= 0) {
+    close(fd);
+  }
+  sp_buf_release(&directory);
+  return status;
+}
+
+static enum sp_status write_synced(const char *path, const void *data, size_t len,
+                                   struct sp_error *err) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd < 0) {
+    return sp_fail_errno(err, SP_EIO, "cannot create %s", path);
+  }
+  enum sp_status status = sp_file_write_all(fd, data, len, path, err);
+  if (status == SP_OK && fsync(fd) != 0) {
+    status = sp_fail_errno(err, SP_EIO, "cannot sync %s", path);
+  }
+  if (close(fd) != 0 && status == SP_OK) {
+    status = sp_fail_errno(err, SP_EIO, "cannot close %s", path);
+  }
+  return status;
+}
+
+enum sp_status sp_file_replace(const char *path, const void *data, size_t len,
+                               struct sp_error *err) {
+  struct sp_buf name = {0};
+  SP_TRY(sp_buf_printf(&name, err, "%s.tmp.%ld", path, (long)getpid()));
+  const char *temporary = sp_buf_cstr(&name);
+  enum sp_status status;
+  SP_TRY_GOTO(write_synced(temporary, data, len, err), remove_temporary);
+  if (rename(temporary, path) != 0) {
+    status = sp_fail_errno(err, SP_EIO, "cannot rename %s to %s", temporary, path);
+    goto remove_temporary;
+  }
+  status = sp_file_sync_directory_of(path, err);
+  goto release_name;
+remove_temporary:
+  unlink(temporary);
+release_name:
+  sp_buf_release(&name);
+  return status;
+}
+
+enum sp_status sp_file_publish(const char *temporary, const char *path, bool *existed,
+                               struct sp_error *err) {
+  *existed = false;
+  if (link(temporary, path) != 0) {
+    if (errno != EEXIST) {
+      return sp_fail_errno(err, SP_EIO, "cannot publish %s", path);
+    }
+    *existed = true;
+  }
+  unlink(temporary);
+  return sp_file_sync_directory_of(path, err);
+}
+
+enum sp_status sp_file_make_directory(const char *path, struct sp_error *err) {
+  if (mkdir(path, 0777) == 0) {
+    return sp_file_sync_directory_of(path, err);
+  }
+  struct stat info;
+  if (errno == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+    return SP_OK;
+  }
+  return sp_fail_errno(err, SP_EIO, "cannot create the directory %s", path);
+}
+
+bool sp_file_exists(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0;
+}
