@@ -1,0 +1,183 @@
+/* backend.h - the contract between the encoder and a device.
+ *
+ * A backend is a table of functions.  The CPU backend is always built and is the oracle of every op;
+ * registry.c alone knows which others are compiled in.
+ *
+ * Objects    device   one opened device at one compute type, shared by threads once its weights exist
+ *            stream   one thread's queue of work with its scratch memory; ops run in order
+ *            linear, vocab, embedding, norm, dense    weights packed for the device, immutable
+ * Letters    T packed tokens, S sequences, R rows that go on (queries, scored rows), N targets,
+ *            D hidden width, H heads, K and N of a product, V vocabulary
+ * Types      act  the compute type: f32 or bf16; what products read
+ *            res  the type of the residual stream (`device->res_bytes`); equals act where it is f32
+ * Rows       every row buffer that a linear reads or writes must have room for the row count rounded
+ *            up to device->row_quantum; what stands in the surplus rows is finite and meaningless.
+ * Exactness  a row's result depends on that row's inputs alone, bit for bit: never on its place, on
+ *            the number of rows, on the batch or on the thread.
+ * Errors     SP_EDEVICE from ops and memory, SP_EMODEL where a shape cannot be run. */
+#ifndef SP_BACKEND_H
+#define SP_BACKEND_H
+
+#include "status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum sp_compute { SP_COMPUTE_F32, SP_COMPUTE_BF16 };
+enum sp_activation { SP_ACT_NONE, SP_ACT_GELU_ERF, SP_ACT_GELU_TANH, SP_ACT_RELU, SP_ACT_TANH };
+
+/* Which rows a product is for. Each has one fixed tile of rows, so that scores do not depend on the
+ * batch: SP_ROWS_TOKENS for whole packed batches, SP_ROWS_SCORED for the rows that are scored. */
+enum sp_row_kind { SP_ROWS_TOKENS, SP_ROWS_SCORED };
+
+struct sp_backend; /* table of functions, below */
+struct sp_linear;
+struct sp_vocab;
+struct sp_embedding;
+struct sp_norm;
+struct sp_dense;
+struct sp_stream;
+
+struct sp_device {
+  const struct sp_backend *backend;
+  enum sp_compute compute;
+  size_t act_bytes, res_bytes; /* of one element */
+  size_t row_quantum;          /* row buffers are rounded up to this */
+  size_t chunk_rows;           /* rows after which the feed-forward pair is cut; a multiple of
+                                  row_quantum, 0: never */
+  char type[160];              /* what decides bits: "cpu avx512_bf16 oneDNN 2.6.3" */
+};
+
+/* Arguments of attention.  Query rows of sequence s are [row_start[s], row_start[s+1]); row r stands
+ * at position row_position[r] of its sequence, which has keys [key_start[s], + key_len[s]). */
+struct sp_attention_args {
+  const void *q;                /* (R, q_stride) act; a row's heads are H * head_dim wide          */
+  const void *k, *v;            /* (T, kv_stride) act                                              */
+  void *out;                    /* (R, H * head_dim) act                                           */
+  size_t q_stride, kv_stride;   /* elements                                                        */
+  size_t heads, head_dim;
+  size_t sequences;
+  const uint32_t *row_start;    /* (S + 1)                                                         */
+  const uint32_t *row_position; /* (R)                                                             */
+  const uint32_t *key_start;    /* (S)                                                             */
+  const uint32_t *key_len;      /* (S)                                                             */
+  const uint64_t *mask;         /* bit j of row i: i sees j; NULL: everything is seen.  A sequence's
+                                   rows are key_len rows of ceil(key_len / 64) words each           */
+  const uint64_t *mask_start;   /* (S) first word of each sequence; NULL with mask                 */
+};
+
+/* Arguments of expand: sequence s is base_ids[base_start[s], + len[s]) with [mask] at positions
+ * [mask_lo[s], mask_hi[s]), written at token_start[s]; up to token_start[s+1] padding follows. */
+struct sp_expand_args {
+  const int32_t *base_ids;
+  const uint32_t *base_start, *len, *mask_lo, *mask_hi; /* (S) */
+  const uint32_t *token_start;                          /* (S + 1) */
+  size_t sequences;
+  int32_t mask_id, pad_id;
+  int32_t *ids;        /* out (T) */
+  uint32_t *positions; /* out (T) 0-based position in the sequence; padding has 0 */
+};
+
+struct sp_backend {
+  const char *name;
+
+  /* `spec` is what stands after the colon of --device ("" : default). */
+  enum sp_status (*open)(const char *spec, enum sp_compute compute, struct sp_device **out,
+                         struct sp_error *err);
+  void (*close)(struct sp_device *device); /* after all its objects are destroyed; NULL is fine */
+
+  /* Weights. Sources are host f32, row-major, copied; made before any stream of the device. */
+  enum sp_status (*linear_create)(struct sp_device *device, const float *weight /* (N, K) */,
+                                  const float *bias /* (N) */, size_t n, size_t k,
+                                  enum sp_activation activation, enum sp_row_kind rows,
+                                  struct sp_linear **out, struct sp_error *err);
+  void (*linear_destroy)(struct sp_linear *linear);
+  enum sp_status (*vocab_create)(struct sp_device *device, const float *weight /* (V, D) */,
+                                 const float *bias /* (V) */, size_t v, size_t d,
+                                 struct sp_vocab **out, struct sp_error *err);
+  void (*vocab_destroy)(struct sp_vocab *vocab);
+  enum sp_status (*norm_create)(struct sp_device *device, const float *gamma, const float *beta,
+                                size_t d, float eps, struct sp_norm **out, struct sp_error *err);
+  void (*norm_destroy)(struct sp_norm *norm);
+  enum sp_status (*embedding_create)(struct sp_device *device, const float *words /* (V, D) */,
+                                     const float *positions /* (P, D) */,
+                                     const float *type0 /* (D) */, size_t v, size_t p, size_t d,
+                                     struct sp_embedding **out, struct sp_error *err);
+  void (*embedding_destroy)(struct sp_embedding *embedding);
+  enum sp_status (*dense_create)(struct sp_device *device, const float *weight /* (N, K) */,
+                                 const float *bias /* (N) */, size_t n, size_t k,
+                                 enum sp_activation activation, struct sp_dense **out,
+                                 struct sp_error *err);
+  void (*dense_destroy)(struct sp_dense *dense);
+
+  /* Streams and memory. Memory is zeroed. On a device whose memory is the host's, upload and
+   * download are copies. */
+  enum sp_status (*stream_create)(struct sp_device *device, struct sp_stream **out,
+                                  struct sp_error *err);
+  void (*stream_destroy)(struct sp_stream *stream);
+  enum sp_status (*alloc)(struct sp_device *device, size_t bytes, void **out, struct sp_error *err);
+  void (*free)(struct sp_device *device, void *data);
+  enum sp_status (*upload)(struct sp_stream *stream, void *to, const void *from, size_t bytes,
+                           struct sp_error *err);
+  enum sp_status (*download)(struct sp_stream *stream, void *to, const void *from, size_t bytes,
+                             struct sp_error *err);
+  /* Waits until everything that was queued on the stream is done. */
+  enum sp_status (*finish)(struct sp_stream *stream, struct sp_error *err);
+
+  /* Ops, queued on the stream. */
+
+  /* Masked copies from one copy of the tokens. */
+  enum sp_status (*expand)(struct sp_stream *stream, const struct sp_expand_args *args,
+                           struct sp_error *err);
+  /* norm(word + position + type): res (T, D), act (T, D); act may equal res where types agree. */
+  enum sp_status (*embed)(struct sp_stream *stream, const struct sp_embedding *embedding,
+                          const struct sp_norm *norm, const int32_t *ids /* (T) */,
+                          const uint32_t *positions /* (T) */, size_t rows, void *res, void *act,
+                          struct sp_error *err);
+  /* out = activation(in W^T + bias): in (R, K) act, out (R, N) act, or res when out_res. */
+  enum sp_status (*linear)(struct sp_stream *stream, const struct sp_linear *linear, const void *in,
+                           size_t rows, bool out_res, void *out, struct sp_error *err);
+  /* Softmax(q k^T / sqrt(head_dim)) v over the keys that a row sees; fp32 inside.  A row that sees
+   * nothing gives zeros. */
+  enum sp_status (*attention)(struct sp_stream *stream, const struct sp_attention_args *args,
+                              struct sp_error *err);
+  /* y = norm(x + residual), x and residual (R, D) res, residual may be NULL; writes res and act (R,
+   * D). Two-pass variance, fp32. res may be x or residual. act may equal res where types agree. */
+  enum sp_status (*add_norm)(struct sp_stream *stream, const struct sp_norm *norm, const void *x,
+                             const void *residual, size_t rows, void *res, void *act,
+                             struct sp_error *err);
+  /* to[r] = from[index[r]], rows of row_bytes. */
+  enum sp_status (*gather)(struct sp_stream *stream, const void *from, size_t row_bytes,
+                           const uint32_t *index /* (R) */, size_t rows, void *to,
+                           struct sp_error *err);
+  /* logp[t] = logit(row[t], id[t]) - logsumexp over V of logit(row[t], .), logits = h W^T + bias in
+   * fp32, never stored whole.  h (R, D) act; targets are ordered by row. */
+  enum sp_status (*vocab_logp)(struct sp_stream *stream, const struct sp_vocab *vocab,
+                               const void *h, size_t rows, const uint32_t *target_row /* (N) */,
+                               const int32_t *target_id /* (N) */, size_t targets,
+                               float *logp /* (N) */, struct sp_error *err);
+  /* The scalar head: dense layers one after the other on res rows, fp32, the last has one output. */
+  enum sp_status (*score_head)(struct sp_stream *stream, const struct sp_dense *const *layers,
+                               size_t n_layers, const void *rows_res /* (R, D) */, size_t rows,
+                               float *score /* (R) */, struct sp_error *err);
+};
+
+/* The backends of this build, CPU first; *count of them. */
+const struct sp_backend *const *sp_backend_list(size_t *count);
+/* "cpu", "cuda", "cuda:0,2", "auto": the backend and, in *spec, what follows the colon. */
+SP_MUST_CHECK enum sp_status sp_backend_find(const char *device, const struct sp_backend **out,
+                                             const char **spec, struct sp_error *err);
+
+/* Facts for `env` and for --dtype auto. */
+struct sp_cpu_facts {
+  const char *isa;        /* "avx512_bf16", the kernels' instruction set */
+  bool amx, avx512_bf16;  /* bf16 products in hardware */
+  char gemm[64];          /* "oneDNN 2.6.3" or "built-in" */
+};
+void sp_cpu_get_facts(struct sp_cpu_facts *facts);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
