@@ -3,12 +3,11 @@
  * secondpass rescores N-best lists with BERT-type encoders: an archive of hypotheses and a Hugging
  * Face model directory go in, natural-log scores (higher is better) come out.
  *
- * Flow       sp_model_open -> sp_scorer_create -> sp_scorer_score ..  for texts in memory;
- *            sp_score_run                                             for archives on disk.
- * Ownership  what X_open or X_create returns is yours until X_close or X_destroy, which accept NULL.
+ * Flow       fill struct sp_score_options, call sp_score_run (or sp_plan_run, which scores nothing).
+ * Ownership  strings in options stay the caller's and are not kept after the call.
  * Errors     every fallible function returns a status and fills the caller's `err` (NULL is allowed).
  *            The library never prints, exits or aborts.
- * Threads    objects are not shared between threads unless their section says so.
+ * Threads    calls are independent; each makes and joins its own threads.
  */
 #ifndef SECONDPASS_H
 #define SECONDPASS_H
@@ -53,6 +52,94 @@ struct sp_error {
 const char *sp_status_text(enum sp_status status);
 /* The process exit code that the command line uses for a status. */
 int sp_status_exit_code(enum sp_status status);
+
+/* ---- the main job: archives on disk ------------------------------------------------------------ */
+
+/* Counts of an archive and of what its scoring takes. */
+struct sp_counts {
+  uint64_t utts, hyps;
+  uint64_t tokens;          /* tokens of all hypotheses, without [CLS] and [SEP] */
+  uint64_t duplicate_hyps;  /* equal to an earlier hypothesis of the same shard */
+  uint64_t empty_lists;     /* utterances without hypotheses */
+  uint64_t empty, too_long, truncated, no_vocab, not_finite; /* hypotheses with that flag */
+  uint64_t unknown_tokens;  /* [UNK] among the tokens */
+  uint64_t special_in_text; /* special tokens that stood in the text itself */
+  uint64_t without_ref, without_score;
+  uint64_t copies;          /* masked copies of all hypotheses (plain passes for cls, maskless) */
+  uint64_t sequences;       /* of these, distinct: what is computed */
+  uint64_t sequence_tokens; /* their tokens, [CLS] and [SEP] included */
+  uint64_t scored_rows;     /* rows that reach a head */
+  double flops;             /* of the matrix products of the sequences, with the savings in force */
+};
+
+struct sp_progress {
+  uint64_t utts_done, utts_total, hyps_done, hyps_total, tokens_done, tokens_total;
+  uint64_t hyps_resumed;    /* of hyps_done, found in shards of an earlier process */
+  double seconds;           /* since scoring began */
+  bool validating;          /* the first pass: totals are not known yet */
+};
+
+/* What the user says; a NULL string or a zero number stands for the default. */
+struct sp_score_options {
+  const char *model;              /* model directory */
+  const char *const *archives;    /* (n_archives) files, directories or "-" */
+  size_t n_archives;
+  const char *format;             /* "auto" */
+  const char *methods;            /* "pll"; pll, pll_l2r, cls, maskless, comma-separated */
+  const char *out;                /* run directory, or "-": lines go to `sink` */
+  const char *device;             /* "cpu" */
+  const char *dtype;              /* "auto", "f32", "bf16" */
+  const char *on_long;            /* "null", "error", "truncate" */
+  const char *letter_case;        /* "auto", "keep", "lower" */
+  const char *eos;                /* text appended to every hypothesis; none */
+  const char *without;            /* savings switched off, comma-separated: head,trim,pack,dedupe */
+  const char *cls_sign;           /* "auto", "logprob", "cost": what the CLS head was trained as */
+  size_t threads;                 /* 0: one a processor this process may use */
+  size_t shard_utts;              /* 0: about 10,000 hypotheses a shard */
+  size_t batch_tokens;            /* 0: chosen from the model; never changes a score */
+  uint64_t limit;                 /* 0: all; else the first `limit` utterances */
+  bool per_token, with_text;
+  bool allow_mixed;               /* resume a run whose device type differs */
+  /* Called from the engine's own threads, one call at a time; may be NULL. */
+  void (*progress)(void *context, const struct sp_progress *progress);
+  void (*warn)(void *context, const char *message);
+  enum sp_status (*sink)(void *context, const char *data, size_t len, struct sp_error *err);
+  void *context;
+  const volatile int *stop;       /* set to non-zero by a signal handler: finish early */
+};
+
+struct sp_score_summary {
+  struct sp_counts counts;
+  char signature[256];            /* what decides the scores, in one line */
+  char format[16], dtype[8], device_type[160], letter_case[8], model_hash[33];
+  size_t threads, shards, shard_utts;
+  size_t shards_resumed;          /* found done */
+  uint64_t hyps_resumed;
+  bool already_complete;          /* nothing was left to do */
+  double read_seconds, score_seconds, total_seconds;
+  uint64_t raw_bytes, zst_bytes;  /* of all shards; 0 when streaming */
+};
+
+/* Scores archives into a run directory or a sink.
+ * Errors  SP_EUSAGE, SP_EIDENTITY, SP_EINPUT, SP_EMODEL, SP_EDEVICE, SP_EIO, SP_ELOCK, SP_ESHARD,
+ *         SP_EINTERRUPTED.  Nothing is written before the whole input was validated; finished shards
+ *         stay and are found by the next call with equal options.
+ * `summary` is filled as far as the run came, also on failure. */
+enum sp_status sp_score_run(const struct sp_score_options *options,
+                            struct sp_score_summary *summary, struct sp_error *err);
+
+/* What sp_score_run would do, without scoring: reads the archive and the model. */
+struct sp_plan_summary {
+  struct sp_counts counts;
+  char format[16], dtype[8], device_type[160], letter_case[8], model_hash[33];
+  size_t threads, shards, shard_utts, batch_tokens, max_tokens;
+  uint64_t longest_tokens;        /* of one hypothesis */
+  double measured_flops;          /* FLOP/s of one thread's matrix products, measured now */
+  double estimated_seconds;       /* counts.flops / (measured_flops * threads) */
+  uint64_t memory_bytes;          /* workspaces and packed weights; the archive adds two shards */
+};
+enum sp_status sp_plan_run(const struct sp_score_options *options, struct sp_plan_summary *summary,
+                           struct sp_error *err);
 
 #ifdef __cplusplus
 }
