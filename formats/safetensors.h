@@ -1,8 +1,9 @@
 /* safetensors.h - tensors of one .safetensors file, or of a sharded index, mapped read-only.
  *
  * Checks before anything is handed out: header length and shape (64 MiB at most), JSON without
- * duplicate keys, known dtypes, end - begin == product(shape) * size with checked arithmetic, ranges
- * inside the file, sorted by offset without overlap or hole. SP_EMODEL names file and tensor. */
+ * duplicate keys, known dtypes, end - begin == product(shape) * size with checked arithmetic,
+ * ranges inside the file, sorted by offset without overlap or hole. SP_EMODEL names file and
+ * tensor. */
 #ifndef SP_FORMATS_SAFETENSORS_H
 #define SP_FORMATS_SAFETENSORS_H
 
@@ -31,15 +32,13 @@ struct sp_tensor {
 
 struct sp_safetensors;
 
-/* Opens DIR/model.safetensors, or DIR/model.safetensors.index.json with its shards (names in it must
- * be plain file names of DIR). When there is only a pytorch_model.bin the message says how to
+/* Opens DIR/model.safetensors, or DIR/model.safetensors.index.json with its shards (names in it
+ * must be plain file names of DIR). When there is only a pytorch_model.bin the message says how to
  * convert it. */
-SP_MUST_CHECK enum sp_status sp_safetensors_open(const char *directory,
-                                                 struct sp_safetensors **out,
+SP_MUST_CHECK enum sp_status sp_safetensors_open(const char *directory, struct sp_safetensors **out,
                                                  struct sp_error *err);
 /* One file by path: for tests and fuzzers. */
-SP_MUST_CHECK enum sp_status sp_safetensors_open_file(const char *path,
-                                                      struct sp_safetensors **out,
+SP_MUST_CHECK enum sp_status sp_safetensors_open_file(const char *path, struct sp_safetensors **out,
                                                       struct sp_error *err);
 void sp_safetensors_close(struct sp_safetensors *file);
 

@@ -1,0 +1,20 @@
+/* model_hash.h - one hash for all files of a model that can change a score. */
+#ifndef SP_MODEL_MODEL_HASH_H
+#define SP_MODEL_MODEL_HASH_H
+
+#include "safetensors.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* XXH3-128 as 32 lower-case hexadecimal digits. Each file adds its name with the NUL, its bytes,
+ * and its size as u64 little-endian. checkpoint.h gives the order. */
+SP_MUST_CHECK enum sp_status sp_model_hash(const char *directory,
+                                           const struct sp_safetensors *tensors, char out[33],
+                                           struct sp_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
