@@ -46,6 +46,7 @@ struct sp_device {
   size_t row_quantum;          /* row buffers are rounded up to this */
   size_t chunk_rows;           /* rows after which the feed-forward pair is cut; a multiple of
                                   row_quantum, 0: never */
+  bool host_memory;            /* device memory is the host's: ops take host arrays as they are */
   char type[160];              /* what decides bits: "cpu avx512_bf16 oneDNN 2.6.3" */
 };
 
@@ -111,8 +112,7 @@ struct sp_backend {
                                  struct sp_error *err);
   void (*dense_destroy)(struct sp_dense *dense);
 
-  /* Streams and memory. Memory is zeroed. On a device whose memory is the host's, upload and
-   * download are copies. */
+  /* Streams and memory. Memory is zeroed and 64-byte aligned. */
   enum sp_status (*stream_create)(struct sp_device *device, struct sp_stream **out,
                                   struct sp_error *err);
   void (*stream_destroy)(struct sp_stream *stream);

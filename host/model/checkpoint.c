@@ -37,7 +37,7 @@ static enum sp_status want(struct loader *in, const struct sp_tensor **out, size
   return SP_OK;
 }
 
-static enum sp_status want_linear(struct loader *in, struct sp_linear *linear, size_t out_size,
+static enum sp_status want_linear(struct loader *in, struct sp_ckpt_linear *linear, size_t out_size,
                                   size_t in_size, const char *base) {
   linear->out = out_size;
   linear->in = in_size;
@@ -45,7 +45,7 @@ static enum sp_status want_linear(struct loader *in, struct sp_linear *linear, s
   return want(in, &linear->bias, out_size, 0, base, ".bias");
 }
 
-static enum sp_status want_norm(struct loader *in, struct sp_norm *norm, const char *base) {
+static enum sp_status want_norm(struct loader *in, struct sp_ckpt_norm *norm, const char *base) {
   size_t hidden = in->model->config.hidden;
   SP_TRY(want(in, &norm->gamma, hidden, 0, base, ".weight"));
   return want(in, &norm->beta, hidden, 0, base, ".bias");
@@ -79,7 +79,7 @@ static enum sp_status want_embeddings(struct loader *in) {
 static enum sp_status want_layer(struct loader *in, size_t i, struct sp_bert_layer *layer) {
   size_t hidden = in->model->config.hidden, ffn = in->model->config.ffn;
   const struct {
-    struct sp_linear *linear;
+    struct sp_ckpt_linear *linear;
     size_t out, in;
     const char *name;
   } linears[] = {{&layer->q, hidden, hidden, "attention.self.query"},
@@ -130,7 +130,7 @@ static enum sp_status check_tied(const struct loader *in, const struct sp_tensor
 
 #define DECODER "cls.predictions.decoder"
 
-static enum sp_status want_decoder_weight(struct loader *in, struct sp_linear *decoder) {
+static enum sp_status want_decoder_weight(struct loader *in, struct sp_ckpt_linear *decoder) {
   struct sp_checkpoint *model = in->model;
   bool explicit_weight = sp_names_has(&in->names, DECODER ".weight");
   model->mlm.tied = model->config.tied;
@@ -147,7 +147,7 @@ static enum sp_status want_decoder_weight(struct loader *in, struct sp_linear *d
 }
 
 /* decoder.bias is what an untied head adds; a tied one has it only as a copy. */
-static enum sp_status want_decoder_bias(struct loader *in, struct sp_linear *decoder) {
+static enum sp_status want_decoder_bias(struct loader *in, struct sp_ckpt_linear *decoder) {
   bool own = sp_names_has(&in->names, DECODER ".bias");
   bool shared = sp_names_has(&in->names, "cls.predictions.bias");
   if (own) {
@@ -203,7 +203,7 @@ static size_t list_classifier(const struct loader *in, char names[][base_bytes])
 
 /* The outputs of a layer are what its weight has. */
 static enum sp_status want_classifier_layer(struct loader *in, const char *base, bool last,
-                                            size_t *width, struct sp_linear *linear) {
+                                            size_t *width, struct sp_ckpt_linear *linear) {
   char weight[base_bytes + 8];
   snprintf(weight, sizeof weight, "%s.weight", base);
   const struct sp_tensor *tensor = sp_safetensors_find(in->model->tensors, weight);

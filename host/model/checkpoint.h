@@ -21,39 +21,39 @@ extern "C" {
 #endif
 
 /* y = W x + b, row-major. */
-struct sp_linear {
+struct sp_ckpt_linear {
   const struct sp_tensor *weight; /* (out, in) */
   const struct sp_tensor *bias;   /* (out) */
   size_t out, in;
 };
 
-struct sp_norm {
+struct sp_ckpt_norm {
   const struct sp_tensor *gamma; /* (D) */
   const struct sp_tensor *beta;  /* (D) */
 };
 
 /* a = attention_norm(x + o(attention(q, k, v)));  y = output_norm(a + down(act(up(a)))) */
 struct sp_bert_layer {
-  struct sp_linear q, k, v; /* (D, D) each */
-  struct sp_linear o;       /* (D, D)  attention.output.dense */
-  struct sp_norm attention_norm;
-  struct sp_linear up;   /* (F, D)  intermediate.dense */
-  struct sp_linear down; /* (D, F)  output.dense */
-  struct sp_norm output_norm;
+  struct sp_ckpt_linear q, k, v; /* (D, D) each */
+  struct sp_ckpt_linear o;       /* (D, D)  attention.output.dense */
+  struct sp_ckpt_norm attention_norm;
+  struct sp_ckpt_linear up;   /* (F, D)  intermediate.dense */
+  struct sp_ckpt_linear down; /* (D, F)  output.dense */
+  struct sp_ckpt_norm output_norm;
 };
 
 /* logits = decoder(norm(act(transform(x)))) with the config's act */
 struct sp_mlm_head {
-  struct sp_linear transform; /* (D, D) */
-  struct sp_norm norm;
-  struct sp_linear decoder; /* (V, D); weight == word_embeddings when tied */
+  struct sp_ckpt_linear transform; /* (D, D) */
+  struct sp_ckpt_norm norm;
+  struct sp_ckpt_linear decoder; /* (V, D); weight == word_embeddings when tied */
   bool tied;
 };
 
 /* score = the layers in order, on row [CLS] of the encoder's output; the last has one output and no
  * activation.  With a pooler, its dense layer with tanh is layers[0]. */
 struct sp_cls_layer {
-  struct sp_linear linear;
+  struct sp_ckpt_linear linear;
   enum sp_activation act;
 };
 struct sp_cls_head {
@@ -69,7 +69,7 @@ struct sp_checkpoint {
   const struct sp_tensor *word_embeddings;       /* (V, D) */
   const struct sp_tensor *position_embeddings;   /* (P, D) */
   const struct sp_tensor *token_type_embeddings; /* (type_vocab, D) */
-  struct sp_norm embedding_norm;
+  struct sp_ckpt_norm embedding_norm;
   const struct sp_bert_layer *layers; /* (L) */
 
   bool has_mlm, has_cls; /* the head of config.arch is always there */

@@ -1,0 +1,48 @@
+/* settings.h - what the user said, resolved and checked. */
+#ifndef SP_ENGINE_SETTINGS_H
+#define SP_ENGINE_SETTINGS_H
+
+#include "archive.h"
+#include "backend.h"
+#include "score_line.h"
+
+enum sp_on_long { SP_LONG_NULL, SP_LONG_ERROR, SP_LONG_TRUNCATE };
+enum sp_letter_case { SP_CASE_AUTO, SP_CASE_KEEP, SP_CASE_LOWER };
+enum sp_cls_sign { SP_SIGN_AUTO, SP_SIGN_LOGPROB, SP_SIGN_COST };
+
+struct sp_settings {
+  const struct sp_score_options *options; /* the caller's; paths, callbacks, numbers */
+  enum sp_archive_format format;
+  unsigned methods; /* bits 1u << enum sp_method */
+  enum sp_on_long on_long;
+  enum sp_letter_case letter_case;
+  enum sp_cls_sign cls_sign;
+  unsigned savings; /* enum sp_saving of forward.h */
+  bool dtype_auto;
+  enum sp_compute compute; /* when not auto */
+  struct sp_text eos;      /* empty: none */
+  size_t threads;
+};
+
+/* SP_EUSAGE names the option and what it takes. `options` must outlive the settings. */
+SP_MUST_CHECK enum sp_status sp_settings_resolve(const struct sp_score_options *options,
+                                                 struct sp_settings *out, struct sp_error *err);
+
+const char *sp_on_long_name(enum sp_on_long on_long);
+const char *sp_letter_case_name(enum sp_letter_case letter_case);
+const char *sp_compute_name(enum sp_compute compute);
+
+/* Processors that this process may run on, at least 1. */
+size_t sp_usable_cpus(void);
+
+static inline bool sp_stop_wanted(const struct sp_score_options *options) {
+  return options->stop && *options->stop;
+}
+
+static inline void sp_warn(const struct sp_score_options *options, const char *message) {
+  if (options->warn) {
+    options->warn(options->context, message);
+  }
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* forward.h - the encoder, written once, one backend op a line.
+ *
+ * A forward is one stream's buffers; create as many as there are threads. Its memory is taken at
+ * creation, a pure function of the model and the limits (sp_forward_bytes); a run allocates nothing.
+ * Source: BERT, Devlin et al. 2018; post-LayerNorm encoder with learned absolute positions. */
+#ifndef SP_MODEL_FORWARD_H
+#define SP_MODEL_FORWARD_H
+
+#include "batch.h"
+#include "weights.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Exact savings, each of which can be left out for measurement; scores stay the same. */
+enum sp_saving {
+  SP_SAVING_HEAD = 1,   /* only scored rows reach the vocabulary head (without: trim is off too) */
+  SP_SAVING_TRIM = 2,   /* the last layer's q, output and feed-forward run at scored rows only */
+  SP_SAVING_PACK = 4,   /* no padding */
+  SP_SAVING_DEDUPE = 8, /* equal hypotheses and equal copies once */
+  SP_SAVING_ALL = 15
+};
+
+struct sp_forward;
+
+size_t sp_forward_bytes(const struct sp_model_config *config, const struct sp_device *device,
+                        const struct sp_batch_limits *limits);
+SP_MUST_CHECK enum sp_status sp_forward_create(const struct sp_weights *weights,
+                                               const struct sp_batch_limits *limits,
+                                               unsigned savings, int32_t mask_id, int32_t pad_id,
+                                               struct sp_forward **out, struct sp_error *err);
+void sp_forward_destroy(struct sp_forward *forward);
+
+/* Runs one batch to its end. logp (N) log-probabilities of the targets, cls (cls_rows) outputs of
+ * the scalar head; both host memory, in the batch's order. */
+SP_MUST_CHECK enum sp_status sp_forward_run(struct sp_forward *forward,
+                                            const struct sp_batch *batch, float *logp, float *cls,
+                                            struct sp_error *err);
+
+/* FLOPs of the matrix products for `sequences` that have `tokens` in all, sum_sq the sum of their
+ * squared lengths, `rows` scored rows of which `mlm_rows` reach the vocabulary. */
+double sp_forward_flops(const struct sp_model_config *config, unsigned savings, double tokens,
+                        double sum_sq, double rows, double mlm_rows);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
