@@ -1,0 +1,12 @@
+/* bench.c - `secondpass bench`: the list of built-in benchmarks; each has a file of its own. */
+#include "commands.h"
+
+static const struct sp_command *const children[] = {&sp_command_bench_io, NULL};
+
+const struct sp_command sp_command_bench = {
+    .name = "bench",
+    .summary = "measures this machine and this build",
+    .example = "secondpass bench io --model bert-base-uncased dev.jsonl.zst",
+    .usage = "NAME [OPTIONS] [ARGUMENTS]",
+    .children = children,
+};

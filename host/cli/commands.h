@@ -1,0 +1,31 @@
+/* commands.h - the subcommands; each lives in a file of its name. */
+#ifndef SP_CLI_COMMANDS_H
+#define SP_CLI_COMMANDS_H
+
+#include "options.h"
+
+/* The program itself: no options, its children are the subcommands. */
+extern const struct sp_command sp_command_root;
+
+extern const struct sp_command sp_command_score;
+extern const struct sp_command sp_command_plan;
+extern const struct sp_command sp_command_verify;
+extern const struct sp_command sp_command_cat;
+extern const struct sp_command sp_command_model;
+extern const struct sp_command sp_command_env;
+extern const struct sp_command sp_command_bench;
+extern const struct sp_command sp_command_bench_io;
+extern const struct sp_command sp_command_help;
+
+/* The child that `name` calls, NULL when there is none. */
+const struct sp_command *sp_command_child(const struct sp_command *parent, const char *name);
+/* SP_EUSAGE: no such child, with the nearest one. */
+enum sp_status sp_command_unknown(const struct sp_command *parent, const char *name,
+                                  struct sp_error *err);
+
+/* Help of a command on standard output. */
+void sp_help_print(const struct sp_command *command);
+/* Version, compiler and libraries on standard output. */
+void sp_version_print(void);
+
+#endif

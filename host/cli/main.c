@@ -1,0 +1,103 @@
+/* main.c - finds the subcommand, reads its options, runs it and turns its status into an exit code.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "output.h"
+#include "suggest.h"
+
+static int finish(enum sp_status status, const struct sp_error *err) {
+  if (status != SP_OK) {
+    sp_say("%s", err->message);
+  }
+  return sp_status_exit_code(status);
+}
+
+/* A usage error ends with the place to read on. */
+static int finish_usage(const struct sp_command *command, const struct sp_error *err) {
+  sp_say("%s", err->message);
+  fprintf(stderr, "secondpass: see `secondpass help%s%s`\n", *command->name ? " " : "",
+          command->name);
+  return sp_status_exit_code(SP_EUSAGE);
+}
+
+static int finish_data(enum sp_status status, const struct sp_error *err) {
+  struct sp_error lost;
+  enum sp_status closed = sp_stdout_close(&lost);
+  if (status == SP_OK && closed != SP_OK) {
+    return finish(closed, &lost);
+  }
+  return finish(status, err);
+}
+
+static int run_command(const struct sp_command *command, int argc, char **argv) {
+  struct sp_error err = {0};
+  struct sp_operands operands;
+  bool help;
+  void *values = calloc(1, command->values_bytes + 1);
+  if (!values) {
+    return finish(sp_fail_memory(&err, command->values_bytes), &err);
+  }
+  enum sp_status status = sp_options_parse(command, argc, argv, values, &operands, &help, &err);
+  if (status == SP_OK && help) {
+    sp_help_print(command);
+  } else if (status == SP_OK) {
+    status = command->run(values, &operands, &err);
+  }
+  int code = status == SP_EUSAGE ? finish_usage(command, &err) : finish_data(status, &err);
+  sp_operands_release(&operands);
+  free(values);
+  return code;
+}
+
+static int unknown_option(const struct sp_command *command, const char *argument) {
+  struct sp_error err;
+  struct sp_suggestion suggestion = {.word = argument + strspn(argument, "-")};
+  sp_suggestion_offer(&suggestion, "help");
+  if (command == &sp_command_root) {
+    sp_suggestion_offer(&suggestion, "version");
+  }
+  if (suggestion.best) {
+    sp_fail(&err, SP_EUSAGE, "unknown option %s; did you mean --%s?", argument, suggestion.best);
+  } else {
+    sp_fail(&err, SP_EUSAGE, "unknown option %s; options follow the command's name", argument);
+  }
+  return finish_usage(command, &err);
+}
+
+/* `command` has children: the first argument names one. */
+static int dispatch(const struct sp_command *command, int argc, char **argv) {
+  struct sp_error err = {0};
+  if (argc == 0) {
+    sp_fail(&err, SP_EUSAGE, "usage: secondpass %s%s%s", command->name, *command->name ? " " : "",
+            command->usage);
+    return finish_usage(command, &err);
+  }
+  if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
+    sp_help_print(command);
+    return finish_data(SP_OK, &err);
+  }
+  if (command == &sp_command_root && strcmp(argv[0], "--version") == 0) {
+    sp_version_print();
+    return finish_data(SP_OK, &err);
+  }
+  if (argv[0][0] == '-') {
+    return unknown_option(command, argv[0]);
+  }
+  const struct sp_command *child = sp_command_child(command, argv[0]);
+  if (!child) {
+    sp_command_unknown(command, argv[0], &err);
+    return finish_usage(command, &err);
+  }
+  return child->children ? dispatch(child, argc - 1, argv + 1)
+                         : run_command(child, argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv) {
+  /* a closed pipe and a size limit come back as errors of write, with a message and a code */
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+  return dispatch(&sp_command_root, argc > 0 ? argc - 1 : 0, argv + 1);
+}

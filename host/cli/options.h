@@ -1,0 +1,68 @@
+/* options.h - command lines described by tables.
+ *
+ * A subcommand says in static tables what it takes: sp_options_parse reads arguments by them and
+ * help.c prints them, so that help and behaviour cannot drift apart.
+ * Forms      --name value, --name=value, flags as --name; operands may stand anywhere; "--" ends
+ * the options; "-" is an operand.  An option that is given twice has its last value. Values     are
+ * written at `offset` of the caller's zeroed struct; what is not given stays zero or NULL, which
+ * stands for the default. Strings point into argv. */
+#ifndef SP_CLI_OPTIONS_H
+#define SP_CLI_OPTIONS_H
+
+#include "status.h"
+
+enum sp_opt_kind {
+  SP_OPT_FLAG,   /* bool */
+  SP_OPT_TEXT,   /* const char *; not empty */
+  SP_OPT_CHOICE, /* const char *; one of `choices` */
+  SP_OPT_LIST,   /* const char *; some of `choices`, comma-separated */
+  SP_OPT_SIZE,   /* size_t in [min, max] */
+  SP_OPT_U64     /* uint64_t in [min, max] */
+};
+
+struct sp_opt {
+  const char *name; /* without the dashes */
+  enum sp_opt_kind kind;
+  size_t offset;
+  const char *argument; /* "DIR"; NULL for a flag */
+  const char *help;
+  const char *fallback; /* the default in words, shown by help; NULL: none */
+  const char *choices;  /* "auto,f32,bf16,": a comma at the end is fine */
+  uint64_t min, max;
+};
+
+struct sp_opt_group {
+  const char *title;
+  const struct sp_opt *options;
+  size_t n;
+};
+
+struct sp_operands {
+  const char **items; /* (n) owned; the strings are argv's */
+  size_t n;
+};
+
+struct sp_command {
+  const char *name;                         /* "score", or "bench io" for a child */
+  const char *summary;                      /* one line for the list of commands */
+  const char *example;                      /* whole command lines, "\n" between */
+  const char *usage;                        /* what follows the name */
+  const char *description;                  /* paragraphs, "\n" between */
+  const struct sp_opt_group *const *groups; /* ends with NULL */
+  const struct sp_command *const *children; /* ends with NULL; NULL: the command runs itself */
+  size_t values_bytes;                      /* of the struct that the options fill */
+  size_t min_operands, max_operands;
+  enum sp_status (*run)(const void *values, const struct sp_operands *operands,
+                        struct sp_error *err);
+};
+
+/* Arguments argv[0 .. argc-1] that follow the command's name. *help: --help or -h was there, and
+ * nothing else was checked.  SP_EUSAGE names the argument.  Release the operands also on failure.
+ */
+SP_MUST_CHECK enum sp_status sp_options_parse(const struct sp_command *command, int argc,
+                                              char **argv, void *values,
+                                              struct sp_operands *operands, bool *help,
+                                              struct sp_error *err);
+void sp_operands_release(struct sp_operands *operands);
+
+#endif

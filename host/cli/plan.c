@@ -1,0 +1,106 @@
+/* plan.c - `secondpass plan`: what scoring would take, without scoring. */
+#include <string.h>
+
+#include "commands.h"
+#include "output.h"
+#include "progress.h"
+#include "score_args.h"
+
+static void on_progress(void *context, const struct sp_progress *progress) {
+  sp_progress_show(context, progress);
+}
+
+static void on_warn(void *context, const char *message) {
+  sp_progress_clear(context);
+  sp_say("warning: %s", message);
+}
+
+static void print_table(const struct sp_plan_summary *plan) {
+  for (size_t i = 0; i < sp_n_count_names; i++) {
+    sp_row(sp_count_names[i].label, "%s",
+           sp_number(sp_count_get(&plan->counts, &sp_count_names[i])).text);
+  }
+  sp_row("longest hypothesis", "%s tokens; the model takes %s",
+         sp_number(plan->longest_tokens).text, sp_number(plan->max_tokens).text);
+  sp_row("matrix products", "%.4g FLOP", plan->counts.flops);
+  sp_row("shards", "%s of %s utterances", sp_number(plan->shards).text,
+         sp_number(plan->shard_utts).text);
+  sp_row("format", "%s", plan->format);
+  sp_row("letter case", "%s", plan->letter_case);
+  sp_row("model", "%s", plan->model_hash);
+  sp_row("device", "%s, %s, %zu threads, batches of %s tokens", plan->device_type, plan->dtype,
+         plan->threads, sp_number(plan->batch_tokens).text);
+  sp_row("measured speed", "%.3g FLOP/s a thread", plan->measured_flops);
+  sp_row("estimated time", "%s", sp_duration(plan->estimated_seconds).text);
+  sp_row("estimated memory", "%s", sp_bytes(plan->memory_bytes).text);
+}
+
+static json_t *plan_json(const struct sp_plan_summary *plan, enum sp_status status,
+                         const struct sp_error *err) {
+  json_t *object = sp_json_begin("plan", status, err);
+  json_object_set_new(object, "format", sp_json_text(plan->format));
+  json_object_set_new(object, "dtype", sp_json_text(plan->dtype));
+  json_object_set_new(object, "device_type", sp_json_text(plan->device_type));
+  json_object_set_new(object, "case", sp_json_text(plan->letter_case));
+  json_object_set_new(object, "model_hash", sp_json_text(plan->model_hash));
+  json_object_set_new(object, "threads", json_integer((json_int_t)plan->threads));
+  json_object_set_new(object, "shards", json_integer((json_int_t)plan->shards));
+  json_object_set_new(object, "shard_utts", json_integer((json_int_t)plan->shard_utts));
+  json_object_set_new(object, "batch_tokens", json_integer((json_int_t)plan->batch_tokens));
+  json_object_set_new(object, "max_tokens", json_integer((json_int_t)plan->max_tokens));
+  json_object_set_new(object, "longest_tokens", json_integer((json_int_t)plan->longest_tokens));
+  json_object_set_new(object, "measured_flops", sp_json_real(plan->measured_flops));
+  json_object_set_new(object, "estimated_seconds", sp_json_real(plan->estimated_seconds));
+  json_object_set_new(object, "memory_bytes", json_integer((json_int_t)plan->memory_bytes));
+  json_object_set_new(object, "counts", sp_counts_json(&plan->counts));
+  return object;
+}
+
+static enum sp_status run_plan(const void *values, const struct sp_operands *operands,
+                               struct sp_error *err) {
+  const struct sp_score_args *args = values;
+  struct sp_progress_view view;
+  struct sp_score_options options = args->options;
+  options.archives = operands->items;
+  options.n_archives = operands->n;
+  if (!options.model || !options.n_archives) {
+    return sp_fail(err, SP_EUSAGE, "%s is missing; usage: secondpass plan %s",
+                   options.model ? "an ARCHIVE" : "--model DIR", sp_command_plan.usage);
+  }
+  sp_progress_init(&view, args->progress);
+  options.progress = on_progress;
+  options.warn = on_warn;
+  options.context = &view;
+  options.stop = sp_stop_on_signals();
+  struct sp_plan_summary plan = {0};
+  enum sp_status status = sp_plan_run(&options, &plan, err);
+  sp_progress_clear(&view);
+  if (args->json) {
+    struct sp_error lost;
+    enum sp_status printed =
+        sp_json_print(plan_json(&plan, status, err), stdout, status == SP_OK ? err : &lost);
+    return status == SP_OK ? printed : status;
+  }
+  if (status == SP_OK) {
+    print_table(&plan);
+  }
+  return status;
+}
+
+static const struct sp_opt_group *const groups[] = {&sp_score_what, &sp_score_work,
+                                                    &sp_score_output, NULL};
+
+const struct sp_command sp_command_plan = {
+    .name = "plan",
+    .summary = "says what scoring would take, without scoring",
+    .example = "secondpass plan --model bert-base-uncased --method pll dev.jsonl.zst",
+    .usage = "--model DIR [OPTIONS] ARCHIVE...",
+    .description =
+        "Reads and checks the archives and the model as `score` does, counts what would be "
+        "computed, measures this machine for a moment and estimates time and memory. Nothing is "
+        "written: the options are those of `score`, and --out may be left out.",
+    .groups = groups,
+    .values_bytes = sizeof(struct sp_score_args),
+    .max_operands = SIZE_MAX,
+    .run = run_plan,
+};

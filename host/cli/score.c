@@ -1,0 +1,175 @@
+/* score.c - `secondpass score`: archives and a model in, a run directory or score lines out. */
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "output.h"
+#include "progress.h"
+#include "score_args.h"
+
+struct score_io {
+  struct sp_progress_view view;
+  struct sp_stream_out out;
+};
+
+static void on_progress(void *context, const struct sp_progress *progress) {
+  struct score_io *io = context;
+  sp_progress_show(&io->view, progress);
+}
+
+static void on_warn(void *context, const char *message) {
+  struct score_io *io = context;
+  sp_progress_clear(&io->view);
+  sp_say("warning: %s", message);
+}
+
+static enum sp_status on_lines(void *context, const char *data, size_t len, struct sp_error *err) {
+  struct score_io *io = context;
+  return sp_stream_write(&io->out, data, len, err);
+}
+
+/* Of this process's own work; NaN when it scored nothing. */
+static double hyps_per_second(const struct sp_score_summary *summary) {
+  return (double)(summary->counts.hyps - summary->hyps_resumed) / summary->score_seconds;
+}
+
+static json_t *seconds_json(const struct sp_score_summary *summary) {
+  json_t *seconds = json_object();
+  json_object_set_new(seconds, "read", sp_json_real(summary->read_seconds));
+  json_object_set_new(seconds, "score", sp_json_real(summary->score_seconds));
+  json_object_set_new(seconds, "total", sp_json_real(summary->total_seconds));
+  return seconds;
+}
+
+static json_t *summary_json(const struct sp_score_summary *summary, const char *out,
+                            enum sp_status status, const struct sp_error *err) {
+  json_t *object = sp_json_begin("score", status, err);
+  json_object_set_new(object, "out", sp_json_text(out));
+  json_object_set_new(object, "signature", sp_json_text(summary->signature));
+  json_object_set_new(object, "format", sp_json_text(summary->format));
+  json_object_set_new(object, "dtype", sp_json_text(summary->dtype));
+  json_object_set_new(object, "device_type", sp_json_text(summary->device_type));
+  json_object_set_new(object, "case", sp_json_text(summary->letter_case));
+  json_object_set_new(object, "model_hash", sp_json_text(summary->model_hash));
+  json_object_set_new(object, "threads", json_integer((json_int_t)summary->threads));
+  json_object_set_new(object, "shards", json_integer((json_int_t)summary->shards));
+  json_object_set_new(object, "shard_utts", json_integer((json_int_t)summary->shard_utts));
+  json_object_set_new(object, "shards_resumed", json_integer((json_int_t)summary->shards_resumed));
+  json_object_set_new(object, "hyps_resumed", json_integer((json_int_t)summary->hyps_resumed));
+  json_object_set_new(object, "already_complete", json_boolean(summary->already_complete));
+  json_object_set_new(object, "raw_bytes", json_integer((json_int_t)summary->raw_bytes));
+  json_object_set_new(object, "zst_bytes", json_integer((json_int_t)summary->zst_bytes));
+  json_object_set_new(object, "seconds", seconds_json(summary));
+  json_object_set_new(object, "hyps_per_second", sp_json_real(hyps_per_second(summary)));
+  json_object_set_new(object, "counts", sp_counts_json(&summary->counts));
+  return object;
+}
+
+static void say_summary(const struct sp_score_summary *summary, const char *out) {
+  bool streaming = strcmp(out, "-") == 0;
+  if (summary->already_complete) {
+    sp_say("%s is complete already: %s hypotheses of %s utterances", out,
+           sp_number(summary->counts.hyps).text, sp_number(summary->counts.utts).text);
+    return;
+  }
+  sp_counts_say(&summary->counts);
+  if (summary->shards_resumed > 0) {
+    sp_say("%s of %s shards (%s hypotheses) were done already",
+           sp_number(summary->shards_resumed).text, sp_number(summary->shards).text,
+           sp_number(summary->hyps_resumed).text);
+  }
+  uint64_t scored = summary->counts.hyps - summary->hyps_resumed;
+  sp_say("scored %s hypotheses of %s utterances in %s, %.0f hyps/s on %zu threads (%s, %s)",
+         sp_number(scored).text, sp_number(summary->counts.utts).text,
+         sp_duration(summary->score_seconds).text,
+         summary->score_seconds > 0 ? hyps_per_second(summary) : 0.0, summary->threads,
+         summary->dtype, summary->device_type);
+  if (!streaming) {
+    sp_say("%s is complete: %s shards, %s", out, sp_number(summary->shards).text,
+           sp_bytes(summary->zst_bytes).text);
+  }
+  sp_say("signature: %s", summary->signature);
+}
+
+static enum sp_status check_needed(const struct sp_score_options *options, struct sp_error *err) {
+  const char *missing = !options->model        ? "--model DIR"
+                        : !options->out        ? "--out RUN|-"
+                        : !options->n_archives ? "an ARCHIVE"
+                                               : NULL;
+  return missing ? sp_fail(err, SP_EUSAGE, "%s is missing; usage: secondpass score %s", missing,
+                           sp_command_score.usage)
+                 : SP_OK;
+}
+
+/* What a user does next is added to the library's message. */
+static void add_advice(enum sp_status status, const struct score_io *io, const char *out,
+                       struct sp_error *err) {
+  char fact[sizeof err->message];
+  memcpy(fact, err->message, sizeof fact);
+  if (status == SP_EINTERRUPTED && strcmp(out, "-") != 0) {
+    sp_fail(err, status, "%s; the same command resumes it", fact);
+  } else if (io->out.closed) {
+    sp_fail(err, status, "the reader of standard output went away before all lines were written");
+  }
+}
+
+static enum sp_status run_score(const void *values, const struct sp_operands *operands,
+                                struct sp_error *err) {
+  const struct sp_score_args *args = values;
+  struct score_io io = {.out = {.fd = STDOUT_FILENO}};
+  struct sp_score_options options = args->options;
+  options.archives = operands->items;
+  options.n_archives = operands->n;
+  SP_TRY(check_needed(&options, err));
+  sp_progress_init(&io.view, args->progress);
+  options.progress = on_progress;
+  options.warn = on_warn;
+  options.sink = on_lines;
+  options.context = &io;
+  options.stop = sp_stop_on_signals();
+  struct sp_score_summary summary = {0};
+  enum sp_status status = sp_score_run(&options, &summary, err);
+  sp_progress_clear(&io.view);
+  if (status != SP_OK) {
+    add_advice(status, &io, options.out, err);
+  }
+  if (args->json) {
+    json_t *object = summary_json(&summary, options.out, status, err);
+    struct sp_error lost;
+    struct sp_error *to = status == SP_OK ? err : &lost;
+    enum sp_status printed =
+        sp_json_print(object, strcmp(options.out, "-") == 0 ? stderr : stdout, to);
+    return status == SP_OK ? printed : status;
+  }
+  if (status == SP_OK) {
+    say_summary(&summary, options.out);
+  }
+  return status;
+}
+
+static const struct sp_opt_group *const groups[] = {&sp_score_what, &sp_score_work,
+                                                    &sp_score_output, NULL};
+
+const struct sp_command sp_command_score = {
+    .name = "score",
+    .summary = "scores every hypothesis of N-best archives",
+    .example =
+        "secondpass score --model bert-base-uncased --out run dev.jsonl.zst\n"
+        "secondpass score --model bert-base-uncased --method pll_l2r --out - nbest.json",
+    .usage = "--model DIR --out RUN|- [OPTIONS] ARCHIVE...",
+    .description =
+        "Scores are natural logs, higher is better. A hypothesis that cannot be scored has null "
+        "and a flag, is counted and never ends the run.\n"
+        "The whole input is checked before anything is written. A run that was stopped or killed "
+        "is resumed by the same command; threads, batches and --without may differ. A run of other "
+        "options, input or model is refused with the difference named.\n"
+        "Options may be given in any order; of one that is given twice the last counts. ARCHIVE is "
+        "a file (plain, .zst or .gz), an ESPnet2 directory, or - for standard input.\n"
+        "Exit code 130: SIGINT or SIGTERM stopped it and it can be resumed; a second signal ends "
+        "it at once. With --out -, a reader that goes away early is exit code 6, since scores are "
+        "lost.",
+    .groups = groups,
+    .values_bytes = sizeof(struct sp_score_args),
+    .max_operands = SIZE_MAX,
+    .run = run_score,
+};

@@ -1,0 +1,235 @@
+#include "score_args.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "archive.h"
+#include "output.h"
+#include "score_line.h"
+
+#define FIELD(member) offsetof(struct sp_score_args, member)
+
+/* the lists of formats and methods come from the readers' and writers' own tables */
+static const char formats[] =
+#define X(name, option, text) option ","
+    SP_ARCHIVE_FORMAT_MAP(X)
+#undef X
+    ;
+static const char methods[] =
+#define X(name, key, token_key) key ","
+    SP_METHOD_MAP(X)
+#undef X
+    ;
+
+static const struct sp_opt what[] = {
+    {.name = "model",
+     .kind = SP_OPT_TEXT,
+     .offset = FIELD(options.model),
+     .argument = "DIR",
+     .help = "Hugging Face model directory, read offline"},
+    {.name = "method",
+     .kind = SP_OPT_LIST,
+     .offset = FIELD(options.methods),
+     .argument = "NAME[,..]",
+     .choices = methods,
+     .fallback = "pll",
+     .help = "what is computed of each hypothesis"},
+    {.name = "format",
+     .kind = SP_OPT_CHOICE,
+     .offset = FIELD(options.format),
+     .argument = "NAME",
+     .choices = formats,
+     .fallback = "auto, told from the content",
+     .help = "format of the archives"},
+    {.name = "limit",
+     .kind = SP_OPT_U64,
+     .offset = FIELD(options.limit),
+     .argument = "N",
+     .min = 1,
+     .max = UINT64_MAX,
+     .help = "the first N utterances only",
+     .fallback = "all"},
+    {.name = "case",
+     .kind = SP_OPT_CHOICE,
+     .offset = FIELD(options.letter_case),
+     .argument = "HOW",
+     .choices = "auto,keep,lower",
+     .fallback = "auto",
+     .help = "lower the text before the model's tokenizer sees it; auto does so for a cased model "
+             "on an archive that is all upper case"},
+    {.name = "on-long",
+     .kind = SP_OPT_CHOICE,
+     .offset = FIELD(options.on_long),
+     .argument = "HOW",
+     .choices = "null,error,truncate",
+     .fallback = "null",
+     .help = "hypotheses longer than the model allows"},
+    {.name = "eos",
+     .kind = SP_OPT_TEXT,
+     .offset = FIELD(options.eos),
+     .argument = "TEXT",
+     .help = "text appended to every hypothesis, such as \".\"",
+     .fallback = "none"},
+    {.name = "cls-sign",
+     .kind = SP_OPT_CHOICE,
+     .offset = FIELD(options.cls_sign),
+     .argument = "SIGN",
+     .choices = "auto,logprob,cost",
+     .fallback = "auto, the config decides",
+     .help = "what a cls head was trained as; a cost is negated, so that higher is better"},
+};
+const struct sp_opt_group sp_score_what = {"What is scored", what, sizeof what / sizeof *what};
+
+static const struct sp_opt work[] = {
+    {.name = "device",
+     .kind = SP_OPT_TEXT,
+     .offset = FIELD(options.device),
+     .argument = "NAME",
+     .fallback = "cpu",
+     .help = "where it is computed; `secondpass env` lists the devices"},
+    {.name = "dtype",
+     .kind = SP_OPT_CHOICE,
+     .offset = FIELD(options.dtype),
+     .argument = "TYPE",
+     .choices = "auto,f32,bf16",
+     .fallback = "auto, bf16 where the hardware multiplies it",
+     .help = "type of the matrix products"},
+    {.name = "threads",
+     .kind = SP_OPT_SIZE,
+     .offset = FIELD(options.threads),
+     .argument = "N",
+     .min = 1,
+     .max = 1024,
+     .fallback = "one a processor this process may use",
+     .help = "compute threads"},
+    {.name = "batch-tokens",
+     .kind = SP_OPT_SIZE,
+     .offset = FIELD(options.batch_tokens),
+     .argument = "N",
+     .min = 1,
+     .max = (uint64_t)1 << 24,
+     .fallback = "chosen from the model",
+     .help = "tokens of a batch; never changes a score"},
+    {.name = "shard-utts",
+     .kind = SP_OPT_SIZE,
+     .offset = FIELD(options.shard_utts),
+     .argument = "N",
+     .min = 1,
+     .max = UINT32_MAX,
+     .fallback = "about 10,000 hypotheses a shard",
+     .help = "utterances of a shard, the unit that a resumed run keeps"},
+    {.name = "without",
+     .kind = SP_OPT_LIST,
+     .offset = FIELD(options.without),
+     .argument = "NAME[,..]",
+     .choices = "head,trim,pack,dedupe",
+     .help = "savings to switch off for measurement; never changes a score"},
+};
+const struct sp_opt_group sp_score_work = {"How it is computed", work, sizeof work / sizeof *work};
+
+static const struct sp_opt output[] = {
+    {.name = "out",
+     .kind = SP_OPT_TEXT,
+     .offset = FIELD(options.out),
+     .argument = "RUN|-",
+     .help = "run directory, made or resumed; - streams score lines to standard output"},
+    {.name = "per-token",
+     .kind = SP_OPT_FLAG,
+     .offset = FIELD(options.per_token),
+     .help = "write tokens and their log-probabilities"},
+    {.name = "with-text",
+     .kind = SP_OPT_FLAG,
+     .offset = FIELD(options.with_text),
+     .help = "write the text of each hypothesis, for distillation data"},
+    {.name = "allow-mixed",
+     .kind = SP_OPT_FLAG,
+     .offset = FIELD(options.allow_mixed),
+     .help = "resume a run that was begun on another type of device"},
+    {.name = "progress",
+     .kind = SP_OPT_CHOICE,
+     .offset = FIELD(progress),
+     .argument = "HOW",
+     .choices = "auto,tty,plain,json,none",
+     .fallback = "auto: tty on a terminal, else plain",
+     .help = "on standard error: tty rewrites one line, plain prints one line every 10 s, json one "
+             "object a second"},
+    {.name = "json",
+     .kind = SP_OPT_FLAG,
+     .offset = FIELD(json),
+     .help = "print the summary as one JSON object on standard output (on standard error with "
+             "--out -)"},
+};
+const struct sp_opt_group sp_score_output = {"Output", output, sizeof output / sizeof *output};
+
+#define COUNT(member, label) \
+  { #member, label, offsetof(struct sp_counts, member) }
+const struct sp_count_name sp_count_names[] = {
+    COUNT(utts, "utterances"),
+    COUNT(hyps, "hypotheses"),
+    COUNT(duplicate_hyps, "equal hypotheses"),
+    COUNT(tokens, "tokens"),
+    COUNT(copies, "masked copies"),
+    COUNT(sequences, "sequences computed"),
+    COUNT(sequence_tokens, "tokens computed"),
+    COUNT(scored_rows, "rows computed by a head"),
+    COUNT(empty_lists, "empty lists"),
+    COUNT(empty, "empty hypotheses"),
+    COUNT(too_long, "too long"),
+    COUNT(truncated, "truncated"),
+    COUNT(no_vocab, "outside the vocabulary"),
+    COUNT(not_finite, "not finite"),
+    COUNT(unknown_tokens, "unknown tokens"),
+    COUNT(special_in_text, "special tokens in text"),
+    COUNT(without_ref, "without a reference"),
+    COUNT(without_score, "without a first-pass score"),
+};
+#undef COUNT
+const size_t sp_n_count_names = sizeof sp_count_names / sizeof *sp_count_names;
+
+uint64_t sp_count_get(const struct sp_counts *counts, const struct sp_count_name *name) {
+  return *(const uint64_t *)((const char *)counts + name->offset);
+}
+
+json_t *sp_counts_json(const struct sp_counts *counts) {
+  json_t *object = json_object();
+  for (size_t i = 0; i < sp_n_count_names; i++) {
+    json_object_set_new(object, sp_count_names[i].key,
+                        json_integer((json_int_t)sp_count_get(counts, &sp_count_names[i])));
+  }
+  json_object_set_new(object, "flops", sp_json_real(counts->flops));
+  return object;
+}
+
+static void say_count(uint64_t count, const char *what_it_means) {
+  if (count > 0) {
+    sp_say("%s %s", sp_number(count).text, what_it_means);
+  }
+}
+
+void sp_counts_say(const struct sp_counts *counts) {
+  say_count(counts->empty_lists, "utterances without hypotheses");
+  say_count(counts->empty, "empty hypotheses: score null");
+  say_count(counts->too_long, "hypotheses longer than the model allows: score null");
+  say_count(counts->truncated, "hypotheses scored up to the model's limit");
+  say_count(counts->no_vocab, "hypotheses that the vocabulary cannot spell: score null");
+  say_count(counts->not_finite, "hypotheses with NaN or infinity from the model: score null");
+  say_count(counts->special_in_text, "special tokens stood in the text itself");
+}
+
+/* A handler can only reach file scope. */
+static volatile sig_atomic_t stop_requested;
+
+static void on_stop(int number) {
+  (void)number;
+  stop_requested = 1;
+  signal(SIGINT, SIG_DFL);
+  signal(SIGTERM, SIG_DFL);
+}
+
+const volatile int *sp_stop_on_signals(void) {
+  struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+  return &stop_requested;
+}

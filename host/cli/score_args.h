@@ -1,0 +1,38 @@
+/* score_args.h - what `score` and `plan` take on the command line, and what they share in output.
+ */
+#ifndef SP_CLI_SCORE_ARGS_H
+#define SP_CLI_SCORE_ARGS_H
+
+#include <jansson.h>
+
+#include "options.h"
+
+struct sp_score_args {
+  struct sp_score_options options; /* strings point into argv */
+  const char *progress;            /* NULL: auto */
+  bool json;
+};
+
+extern const struct sp_opt_group sp_score_what;   /* model, methods, how text is read */
+extern const struct sp_opt_group sp_score_work;   /* device, threads, sizes: never change a score */
+extern const struct sp_opt_group sp_score_output; /* --out and what is written */
+
+/* Where a count stands: its JSON key, its name in tables, its place in struct sp_counts. */
+struct sp_count_name {
+  const char *key, *label;
+  size_t offset;
+};
+extern const struct sp_count_name sp_count_names[];
+extern const size_t sp_n_count_names;
+uint64_t sp_count_get(const struct sp_counts *counts, const struct sp_count_name *name);
+/* All counts under their keys, with "flops". */
+json_t *sp_counts_json(const struct sp_counts *counts);
+
+/* One line about hypotheses that have no score, or an impaired one, and about what else looks odd;
+ * `say` is called once for each fact. */
+void sp_counts_say(const struct sp_counts *counts);
+
+/* SIGINT and SIGTERM set the int behind the result; a second one ends the process at once. */
+const volatile int *sp_stop_on_signals(void);
+
+#endif
