@@ -108,9 +108,9 @@ static enum sp_status check_map(const struct sp_safetensors *set, const char *in
 
 static enum sp_status open_index(struct sp_safetensors *set, const char *directory,
                                  const char *path, struct sp_error *err) {
-  const char **names;
-  size_t count;
-  json_t *weight_map;
+  const char **names = NULL;
+  size_t count = 0;
+  json_t *weight_map = NULL;
   enum sp_status status = SP_OK;
   SP_TRY(sp_tensor_index_read(path, &set->arena, &names, &count, &weight_map, err));
   for (size_t i = 0; i < count; i++) {
@@ -129,7 +129,7 @@ release_map:
 
 static enum sp_status no_weights(struct sp_safetensors *set, const char *directory,
                                  struct sp_error *err) {
-  const char *pickle;
+  const char *pickle = NULL;
   SP_TRY(join(&set->arena, directory, "pytorch_model.bin", &pickle, err));
   if (!sp_file_exists(pickle)) {
     return sp_fail(err, SP_EMODEL, "%s has no model.safetensors and no index of shards", directory);
@@ -144,7 +144,7 @@ static enum sp_status no_weights(struct sp_safetensors *set, const char *directo
 
 static enum sp_status open_directory(struct sp_safetensors *set, const char *directory,
                                      struct sp_error *err) {
-  const char *single, *index;
+  const char *single = NULL, *index = NULL;
   SP_TRY(join(&set->arena, directory, "model.safetensors", &single, err));
   SP_TRY(join(&set->arena, directory, "model.safetensors.index.json", &index, err));
   if (sp_file_exists(single)) {

@@ -88,7 +88,7 @@ static enum sp_status read_shape(const struct sp_tensor_file *file, json_t *valu
 
 static enum sp_status read_range(const struct sp_tensor_file *file, json_t *value, size_t data_at,
                                  struct sp_tensor *tensor, struct sp_error *err) {
-  size_t begin, end, room = file->size - data_at;
+  size_t begin = 0, end = 0, room = file->size - data_at;
   if (json_array_size(value) != 2 || !read_size(json_array_get(value, 0), &begin) ||
       !read_size(json_array_get(value, 1), &end)) {
     return sp_fail(err, SP_EMODEL, "%s: tensor %s: data_offsets are not two offsets", file->path,
@@ -216,7 +216,7 @@ static enum sp_status read_length(const struct sp_tensor_file *file, size_t *len
 
 enum sp_status sp_tensor_file_parse(struct sp_tensor_file *file, struct sp_arena *arena,
                                     struct sp_error *err) {
-  size_t length;
+  size_t length = 0;
   SP_TRY(read_length(file, &length, err));
   const char *text = file->data + length_bytes;
   if (length == 0 || text[0] != '{') {

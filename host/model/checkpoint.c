@@ -178,41 +178,52 @@ static enum sp_status want_mlm_head(struct loader *in) {
   return want_decoder_bias(in, &head->decoder);
 }
 
+struct base_name {
+  char text[base_bytes];
+};
+
+enum { weight_bytes = base_bytes + 8 };
+
+static void weight_name(const struct base_name *base, char out[weight_bytes]) {
+  snprintf(out, weight_bytes, "%.*s.weight", base_bytes - 1, base->text);
+}
+
 /* The names of the classifier's dense layers, in order: one Linear, dense and out_proj, or the
  * numbered members of a sequence. */
-static size_t list_classifier(const struct loader *in, char names[][base_bytes]) {
+static size_t list_classifier(const struct loader *in, struct base_name *names) {
   size_t count = 0;
   if (sp_names_has(&in->names, "classifier.dense.weight") ||
       sp_names_has(&in->names, "classifier.out_proj.weight")) {
-    snprintf(names[0], base_bytes, "classifier.dense");
-    snprintf(names[1], base_bytes, "classifier.out_proj");
+    snprintf(names[0].text, base_bytes, "classifier.dense");
+    snprintf(names[1].text, base_bytes, "classifier.out_proj");
     return 2;
   }
   for (int i = 0; i < 4 * max_classifier_layers && count < max_classifier_layers; i++) {
     char weight[base_bytes];
     snprintf(weight, sizeof weight, "classifier.%d.weight", i);
     if (sp_names_has(&in->names, weight)) {
-      snprintf(names[count++], base_bytes, "classifier.%d", i);
+      snprintf(names[count++].text, base_bytes, "classifier.%d", i);
     }
   }
   if (count == 0) {
-    snprintf(names[count++], base_bytes, "classifier");
+    snprintf(names[count++].text, base_bytes, "classifier");
   }
   return count;
 }
 
 /* The outputs of a layer are what its weight has. */
-static enum sp_status want_classifier_layer(struct loader *in, const char *base, bool last,
-                                            size_t *width, struct sp_ckpt_linear *linear) {
-  char weight[base_bytes + 8];
-  snprintf(weight, sizeof weight, "%s.weight", base);
+static enum sp_status want_classifier_layer(struct loader *in, const struct base_name *base,
+                                            bool last, size_t *width,
+                                            struct sp_ckpt_linear *linear) {
+  char weight[weight_bytes];
+  weight_name(base, weight);
   const struct sp_tensor *tensor = sp_safetensors_find(in->model->tensors, weight);
   size_t outputs = tensor && tensor->rank == 2 ? tensor->shape[0] : 1;
   if (last && outputs != 1) {
     return sp_fail(in->err, SP_EMODEL, "%s: tensor %s has %zu outputs (labels); a score is one",
                    in->directory, weight, outputs);
   }
-  SP_TRY(want_linear(in, linear, outputs, *width, base));
+  SP_TRY(want_linear(in, linear, outputs, *width, base->text));
   *width = outputs;
   return SP_OK;
 }
@@ -231,16 +242,17 @@ static enum sp_status want_pooler(struct loader *in, struct sp_cls_head *head,
 }
 
 static bool has_classifier(const struct loader *in) {
-  char names[max_classifier_layers][base_bytes], weight[base_bytes + 8];
+  struct base_name names[max_classifier_layers];
+  char weight[weight_bytes];
   size_t count = list_classifier(in, names);
-  snprintf(weight, sizeof weight, "%s.weight", names[count - 1]);
+  weight_name(&names[count - 1], weight);
   return sp_names_has(&in->names, weight);
 }
 
 static enum sp_status want_cls_head(struct loader *in) {
   struct sp_checkpoint *model = in->model;
   struct sp_cls_head *head = &model->cls;
-  char names[max_classifier_layers][base_bytes];
+  struct base_name names[max_classifier_layers];
   model->has_cls = model->config.arch == SP_BERT_CLS || has_classifier(in);
   if (!model->has_cls) {
     return SP_OK;
@@ -256,7 +268,7 @@ static enum sp_status want_cls_head(struct loader *in) {
     struct sp_cls_layer *layer = &layers[head->n_layers++];
     bool last = i + 1 == count;
     layer->act = last ? SP_ACT_NONE : model->config.classifier_act;
-    SP_TRY(want_classifier_layer(in, names[i], last, &width, &layer->linear));
+    SP_TRY(want_classifier_layer(in, &names[i], last, &width, &layer->linear));
   }
   return SP_OK;
 }

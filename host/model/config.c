@@ -68,7 +68,7 @@ static enum sp_status read_text(const struct reader *in, const char *key, const 
 }
 
 static enum sp_status refuse_true(const struct reader *in, const char *key, const char *why) {
-  bool value;
+  bool value = false;
   SP_TRY(read_bool(in, key, false, &value));
   return value ? refuse(in, key, why) : SP_OK;
 }
@@ -112,7 +112,7 @@ static enum sp_status read_arch(const struct reader *in, struct sp_model_config 
 }
 
 static enum sp_status read_sizes(const struct reader *in, struct sp_model_config *out) {
-  size_t embedding;
+  size_t embedding = 0;
   SP_TRY(read_size(in, "num_hidden_layers", 12, 512, &out->layers));
   SP_TRY(read_size(in, "hidden_size", 768, 65536, &out->hidden));
   SP_TRY(read_size(in, "num_attention_heads", 12, 65536, &out->heads));
@@ -131,7 +131,7 @@ static enum sp_status read_sizes(const struct reader *in, struct sp_model_config
                    in->place, out->hidden, out->heads);
   }
   out->head_dim = out->hidden / out->heads;
-  size_t head_dim;
+  size_t head_dim = 0;
   SP_TRY(read_size(in, "head_dim", out->head_dim, 65536, &head_dim));
   return head_dim == out->head_dim
              ? SP_OK
@@ -145,7 +145,7 @@ struct act_name {
 
 static enum sp_status read_activation(const struct reader *in, const char *key,
                                       const struct act_name *known, enum sp_activation *out) {
-  const char *text;
+  const char *text = NULL;
   SP_TRY(read_text(in, key, known[0].name, &text));
   for (; known->name; known++) {
     if (strcmp(text, known->name) == 0) {
@@ -181,7 +181,7 @@ static enum sp_status read_eps(const struct reader *in, float *out) {
 }
 
 static enum sp_status read_score_kind(const struct reader *in, struct sp_model_config *out) {
-  const char *text;
+  const char *text = NULL;
   SP_TRY(read_text(in, "score_kind", "logprob", &text));
   out->has_score_kind = get(in, "score_kind") != NULL;
   out->score_kind = strcmp(text, "cost") == 0 ? SP_SCORE_COST : SP_SCORE_LOGPROB;
@@ -192,7 +192,7 @@ static enum sp_status read_score_kind(const struct reader *in, struct sp_model_c
 }
 
 static enum sp_status refuse_others(const struct reader *in) {
-  const char *text;
+  const char *text = NULL;
   SP_TRY(read_text(in, "position_embedding_type", "absolute", &text));
   if (strcmp(text, "absolute") != 0) {
     return refuse(in, "position_embedding_type", "only \"absolute\" is supported");
@@ -209,7 +209,7 @@ static enum sp_status refuse_others(const struct reader *in) {
 }
 
 static enum sp_status read_dtype_text(const struct reader *in, struct sp_model_config *out) {
-  const char *text, *fallback;
+  const char *text = NULL, *fallback = NULL;
   SP_TRY(read_text(in, "dtype", "", &fallback));
   SP_TRY(read_text(in, "torch_dtype", fallback, &text));
   snprintf(out->dtype_text, sizeof out->dtype_text, "%s", text);
