@@ -41,12 +41,9 @@ static enum sp_status each_line(void *context, struct sp_text line, struct sp_er
 static enum sp_status count_shards(const char *run, size_t *shards, struct sp_error *err) {
   json_t *manifest = NULL;
   bool found;
-  if (access(run, F_OK) != 0) {
-    return sp_fail_errno(err, SP_EIO, "%s", run);
-  }
   SP_TRY(sp_run_manifest_read(run, &manifest, &found, err));
   if (!found) {
-    return sp_fail(err, SP_EDAMAGED, "%s has no run.json: not a run directory", run);
+    return sp_fail(err, SP_EDAMAGED, "%s is no run directory: it has no run.json", run);
   }
   json_t *identity = json_object_get(manifest, "identity");
   *shards = (size_t)json_integer_value(json_object_get(identity, "shards"));

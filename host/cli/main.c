@@ -1,8 +1,10 @@
 /* main.c - finds the subcommand, reads its options, runs it and turns its status into an exit code.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "output.h"
@@ -46,7 +48,8 @@ static int run_command(const struct sp_command *command, int argc, char **argv) 
   } else if (status == SP_OK) {
     status = command->run(values, &operands, &err);
   }
-  int code = status == SP_EUSAGE ? finish_usage(command, &err) : finish_data(status, &err);
+  const struct sp_command *asked = command == &sp_command_help ? &sp_command_root : command;
+  int code = status == SP_EUSAGE ? finish_usage(asked, &err) : finish_data(status, &err);
   sp_operands_release(&operands);
   free(values);
   return code;
@@ -95,7 +98,19 @@ static int dispatch(const struct sp_command *command, int argc, char **argv) {
                          : run_command(child, argc - 1, argv + 1);
 }
 
+/* A descriptor that is closed at the start would be given to the next file that is opened, and a
+ * message would end in it. It gets one that fails when it is used. */
+static void hold_standard_descriptors(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+    if (fcntl(fd, F_GETFD) < 0) {
+      int held = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+      (void)held; /* the lowest free number: fd itself */
+    }
+  }
+}
+
 int main(int argc, char **argv) {
+  hold_standard_descriptors();
   /* a closed pipe and a size limit come back as errors of write, with a message and a code */
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);

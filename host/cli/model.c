@@ -1,5 +1,5 @@
 /* model.c - `secondpass model`: what a model directory holds and which methods it can score. */
-#include <string.h>
+#include <stdlib.h>
 
 #include "checkpoint.h"
 #include "commands.h"
@@ -187,7 +187,9 @@ static json_t *config_json(const struct sp_model_config *config) {
   json_object_set_new(object, "vocab_size", integer(config->vocab_size));
   json_object_set_new(object, "max_positions", integer(config->max_positions));
   json_object_set_new(object, "activation", json_string(sp_activation_name(config->act)));
-  json_object_set_new(object, "layer_norm_eps", sp_json_real((double)config->layer_norm_eps));
+  char eps[32]; /* as the config wrote it: the float's own digits would be 9.99999996e-13 */
+  snprintf(eps, sizeof eps, "%.6g", (double)config->layer_norm_eps);
+  json_object_set_new(object, "layer_norm_eps", sp_json_real(strtod(eps, NULL)));
   return object;
 }
 

@@ -53,7 +53,8 @@ static double percent(const struct sp_progress *progress) {
 static double hyps_per_second(const struct sp_progress_view *view,
                               const struct sp_progress *progress, double now) {
   double seconds = now - view->scoring_since;
-  return seconds > 0 ? (double)(progress->hyps_done - progress->hyps_resumed) / seconds : 0;
+  double hyps = (double)progress->hyps_done - (double)progress->hyps_resumed;
+  return seconds > 0 && hyps > 0 ? hyps / seconds : 0;
 }
 
 void sp_progress_text(const struct sp_progress_view *view, const struct sp_progress *progress,
