@@ -134,9 +134,9 @@ struct sp_plan_summary {
   char format[16], dtype[8], device_type[160], letter_case[8], model_hash[33];
   size_t threads, shards, shard_utts, batch_tokens, max_tokens;
   uint64_t longest_tokens;        /* of one hypothesis */
-  double measured_flops;          /* FLOP/s of one thread's matrix products, measured now */
+  double measured_flops;          /* FLOP/s of one thread, measured now on one real batch */
   double estimated_seconds;       /* counts.flops / (measured_flops * threads) */
-  uint64_t memory_bytes;          /* workspaces and packed weights; the archive adds two shards */
+  uint64_t memory_bytes;          /* workspaces of all threads */
 };
 enum sp_status sp_plan_run(const struct sp_score_options *options, struct sp_plan_summary *summary,
                            struct sp_error *err);

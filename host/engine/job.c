@@ -1,0 +1,308 @@
+#include "job.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checked.h"
+
+void sp_job_release(struct sp_job *job) {
+  sp_arena_release(&job->texts);
+  sp_arena_release(&job->tokens);
+  sp_plan_release(&job->plan);
+  free(job->utts);
+  free(job->hyps);
+  *job = (struct sp_job){0};
+}
+
+void sp_job_begin(struct sp_job *job, size_t index) {
+  sp_arena_clear(&job->texts);
+  sp_arena_clear(&job->tokens);
+  job->index = index;
+  job->n_utts = job->n_hyps = job->n_batches = 0;
+  job->n_tokens = 0;
+  job->counts = (struct sp_counts){0};
+}
+
+/* Room for one more element of an array of `size`-byte elements. */
+static enum sp_status grow(void **array, size_t count, size_t *room, size_t size,
+                           struct sp_error *err) {
+  if (count < *room) {
+    return SP_OK;
+  }
+  size_t wanted = sp_max_size(64, *room * 2);
+  void *grown = realloc(*array, sp_mul_sat(wanted, size));
+  if (!grown) {
+    return sp_fail_memory(err, sp_mul_sat(wanted, size));
+  }
+  *array = grown;
+  *room = wanted;
+  return SP_OK;
+}
+
+static enum sp_status copy_text(struct sp_arena *arena, struct sp_text from, struct sp_text *to,
+                                struct sp_error *err) {
+  *to = (struct sp_text){sp_arena_copy(arena, from.data, from.len), from.len};
+  return to->data ? SP_OK : sp_fail_memory(err, from.len);
+}
+
+enum sp_status sp_job_add(struct sp_job *job, const struct sp_utt *utt, struct sp_error *err) {
+  SP_TRY(grow((void **)&job->utts, job->n_utts, &job->utts_room, sizeof *job->utts, err));
+  struct sp_job_utt *to = &job->utts[job->n_utts];
+  *to = (struct sp_job_utt){.first_hyp = job->n_hyps, .n_hyps = utt->n_hyps};
+  SP_TRY(copy_text(&job->texts, utt->id, &to->id, err));
+  job->counts.without_ref += !utt->has_ref;
+  job->counts.empty_lists += utt->n_hyps == 0;
+  for (size_t h = 0; h < utt->n_hyps; h++) {
+    SP_TRY(grow((void **)&job->hyps, job->n_hyps, &job->hyps_room, sizeof *job->hyps, err));
+    struct sp_job_hyp *hyp = &job->hyps[job->n_hyps++];
+    *hyp = (struct sp_job_hyp){0};
+    job->counts.without_score += !utt->hyps[h].has_score;
+    SP_TRY(copy_text(&job->texts, utt->hyps[h].text, &hyp->text, err));
+  }
+  job->n_utts++;
+  return SP_OK;
+}
+
+/* ---- prepare ---- */
+
+static enum sp_status keep_tokens(struct sp_job *job, struct sp_job_hyp *hyp,
+                                  const struct sp_tokens *tokens, struct sp_error *err) {
+  int32_t *ids = sp_arena_alloc(&job->tokens, tokens->n, sizeof *ids);
+  uint32_t *word = sp_arena_alloc(&job->tokens, tokens->n, sizeof *word);
+  if (!ids || !word) {
+    return sp_fail_memory(err, tokens->n * (sizeof *ids + sizeof *word));
+  }
+  memcpy(ids, tokens->ids, tokens->n * sizeof *ids);
+  memcpy(word, tokens->word, tokens->n * sizeof *word);
+  hyp->ids = ids;
+  hyp->word = word;
+  hyp->n = (uint32_t)tokens->n;
+  job->n_tokens += tokens->n;
+  return SP_OK;
+}
+
+static enum sp_status tokenize(struct sp_job *job, struct sp_text_rule *rule,
+                               struct sp_error *err) {
+  for (size_t u = 0; u < job->n_utts; u++) {
+    const struct sp_job_utt *utt = &job->utts[u];
+    for (size_t h = utt->first_hyp; h < utt->first_hyp + utt->n_hyps; h++) {
+      struct sp_job_hyp *hyp = &job->hyps[h];
+      struct sp_tokens tokens;
+      SP_TRY(sp_text_rule_apply(rule, hyp->text, &tokens, &hyp->flag, err));
+      sp_count_hyp(&job->counts, &tokens, hyp->flag);
+      if (hyp->flag == SP_FLAG_TOO_LONG && rule->on_long == SP_LONG_ERROR) {
+        return sp_fail(err, SP_EINPUT,
+                       "utterance %.*s, hypothesis %zu: %zu tokens, the model takes %zu "
+                       "(--on-long null|truncate goes on)",
+                       (int)sp_min_size(utt->id.len, 200), utt->id.data, h - utt->first_hyp,
+                       tokens.n, rule->max_tokens);
+      }
+      if (hyp->flag == SP_FLAG_NONE || hyp->flag == SP_FLAG_TRUNCATED) {
+        SP_TRY(keep_tokens(job, hyp, &tokens, err));
+      }
+    }
+  }
+  return SP_OK;
+}
+
+static enum sp_status plan_hyps(struct sp_job *job, const struct sp_plan_rule *rule,
+                                struct sp_error *err) {
+  struct sp_plan_hyp *hyps = sp_arena_alloc(&job->tokens, job->n_hyps, sizeof *hyps);
+  size_t n = 0;
+  if (!hyps) {
+    return sp_fail_memory(err, job->n_hyps * sizeof *hyps);
+  }
+  for (size_t h = 0; h < job->n_hyps; h++) {
+    struct sp_job_hyp *hyp = &job->hyps[h];
+    if (hyp->n > 0) {
+      hyp->plan_hyp = (uint32_t)n;
+      hyps[n++] = (struct sp_plan_hyp){hyp->ids, hyp->word, hyp->n};
+    }
+  }
+  SP_TRY(sp_plan_build(&job->plan, hyps, n, rule, err));
+  job->counts.duplicate_hyps = n - job->plan.bases;
+  return SP_OK;
+}
+
+static void count_plan(struct sp_job *job, const struct sp_context *context, unsigned savings) {
+  const struct sp_plan *plan = &job->plan;
+  double sum_sq = 0;
+  for (size_t s = 0; s < plan->sequences; s++) {
+    double len = sp_plan_base_len(plan, plan->sequence[s].base);
+    sum_sq += len * len;
+  }
+  job->counts.utts = job->n_utts;
+  job->counts.copies = plan->copies;
+  job->counts.sequences = plan->sequences;
+  job->counts.sequence_tokens = plan->tokens;
+  job->counts.scored_rows = plan->rows;
+  job->counts.flops = sp_forward_flops(&context->config, savings, (double)plan->tokens, sum_sq,
+                                       (double)plan->rows, (double)(plan->rows - plan->cls_rows));
+}
+
+enum sp_status sp_job_prepare(struct sp_job *job, const struct sp_settings *settings,
+                              const struct sp_context *context, struct sp_text_rule *rule,
+                              struct sp_error *err) {
+  const struct sp_tokenizer_info *info = sp_tokenizer_get_info(context->tokenizer);
+  struct sp_plan_rule plan_rule = {.methods = settings->methods,
+                                   .dedupe = (settings->savings & SP_SAVING_DEDUPE) != 0,
+                                   .cls = info->cls,
+                                   .sep = info->sep,
+                                   .mask = info->mask};
+  SP_TRY(tokenize(job, rule, err));
+  SP_TRY(plan_hyps(job, &plan_rule, err));
+  count_plan(job, context, settings->savings);
+  job->batches = sp_plan_cut(&job->plan, &context->limits,
+                             (settings->savings & SP_SAVING_PACK) != 0, &job->n_batches);
+  job->logp = sp_arena_alloc(&job->tokens, job->plan.targets, sizeof *job->logp);
+  job->cls = sp_arena_alloc(&job->tokens, job->plan.cls_rows, sizeof *job->cls);
+  if (!job->batches || !job->logp || !job->cls) {
+    return sp_fail_memory(err, job->plan.targets * sizeof *job->logp);
+  }
+  return SP_OK;
+}
+
+enum sp_status sp_job_run_batch(struct sp_job *job, size_t which, struct sp_forward *forward,
+                                struct sp_batch *batch, bool pack, struct sp_error *err) {
+  sp_batch_fill(batch, &job->plan, job->batches[which], pack);
+  return sp_forward_run(forward, batch, job->logp + batch->first_target,
+                        job->cls + batch->first_cls, err);
+}
+
+/* ---- lines ---- */
+
+static float sum_scores(const struct sp_job *job, const uint32_t *result, uint32_t n) {
+  double sum = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    sum += job->logp[result[i]];
+  }
+  return (float)sum;
+}
+
+/* Fills score->score[m] and, where asked, score->logp[m]. */
+static enum sp_status fill_method(const struct sp_job *job, const struct sp_job_hyp *hyp,
+                                  enum sp_method m, bool negate_cls, bool per_token,
+                                  struct sp_arena *arena, struct sp_hyp_score *score,
+                                  struct sp_error *err) {
+  uint32_t base = job->plan.hyp_base[hyp->plan_hyp];
+  const uint32_t *result = job->plan.result + job->plan.result_first[m][base];
+  if (m == SP_CLS) {
+    float value = job->cls[result[0]];
+    score->score[m] = negate_cls ? -value : value;
+  } else {
+    score->score[m] = sum_scores(job, result, hyp->n);
+  }
+  if (m != SP_CLS && per_token) {
+    float *logp = sp_arena_alloc(arena, hyp->n, sizeof *logp);
+    if (!logp) {
+      return sp_fail_memory(err, hyp->n * sizeof *logp);
+    }
+    for (uint32_t i = 0; i < hyp->n; i++) {
+      logp[i] = job->logp[result[i]];
+    }
+    score->logp[m] = logp;
+  }
+  return SP_OK;
+}
+
+static enum sp_status fill_tokens(const struct sp_context *context, const struct sp_job_hyp *hyp,
+                                  struct sp_arena *arena, struct sp_hyp_score *score,
+                                  struct sp_error *err) {
+  struct sp_text *tokens = sp_arena_alloc(arena, hyp->n, sizeof *tokens);
+  if (!tokens) {
+    return sp_fail_memory(err, hyp->n * sizeof *tokens);
+  }
+  for (uint32_t i = 0; i < hyp->n; i++) {
+    tokens[i] = sp_tokenizer_piece(context->tokenizer, hyp->ids[i]);
+  }
+  score->tokens = tokens;
+  return SP_OK;
+}
+
+static enum sp_status fill_score(struct sp_job *job, const struct sp_settings *settings,
+                                 const struct sp_context *context, struct sp_job_hyp *hyp,
+                                 struct sp_arena *arena, struct sp_hyp_score *score,
+                                 struct sp_error *err) {
+  bool per_token = settings->options->per_token;
+  bool finite = true;
+  for (int m = 0; m < SP_METHOD_COUNT; m++) {
+    score->score[m] = NAN;
+    if (hyp->n == 0 || !(settings->methods >> m & 1u)) {
+      continue;
+    }
+    SP_TRY(fill_method(job, hyp, (enum sp_method)m, context->negate_cls, per_token, arena, score,
+                       err));
+    finite = finite && isfinite(score->score[m]);
+  }
+  if (!finite) {
+    hyp->flag = SP_FLAG_NOT_FINITE;
+    job->counts.not_finite++;
+  }
+  score->n_tokens = hyp->n;
+  score->flag = hyp->flag;
+  score->text = settings->options->with_text ? &hyp->text : NULL;
+  return per_token ? fill_tokens(context, hyp, arena, score, err) : SP_OK;
+}
+
+static enum sp_status write_utt(struct sp_job *job, const struct sp_settings *settings,
+                                const struct sp_context *context, const struct sp_job_utt *utt,
+                                struct sp_arena *scratch, struct sp_buf *line,
+                                uint64_t *tokens, struct sp_error *err) {
+  sp_arena_clear(scratch);
+  sp_buf_clear(line);
+  *tokens = 0;
+  struct sp_hyp_score *scores = sp_arena_calloc(scratch, utt->n_hyps, sizeof *scores);
+  if (!scores) {
+    return sp_fail_memory(err, utt->n_hyps * sizeof *scores);
+  }
+  for (size_t h = 0; h < utt->n_hyps; h++) {
+    scores[h].rank = (uint32_t)h;
+    SP_TRY(fill_score(job, settings, context, &job->hyps[utt->first_hyp + h], scratch,
+                      &scores[h], err));
+    *tokens += scores[h].n_tokens;
+  }
+  return sp_score_line_write(line, utt->id, scores, utt->n_hyps, settings->methods, err);
+}
+
+enum sp_status sp_job_write(struct sp_job *job, const struct sp_settings *settings,
+                            const struct sp_context *context, sp_job_line_fn each,
+                            void *context_of_each, struct sp_error *err) {
+  struct sp_arena scratch = {0}; /* arrays of one utterance */
+  struct sp_buf line = {0};
+  enum sp_status status = SP_OK;
+  for (size_t u = 0; status == SP_OK && u < job->n_utts; u++) {
+    const struct sp_job_utt *utt = &job->utts[u];
+    uint64_t tokens;
+    status = write_utt(job, settings, context, utt, &scratch, &line, &tokens, err);
+    if (status == SP_OK) {
+      status = each(context_of_each, (struct sp_text){line.data, line.len}, utt->id, utt->n_hyps,
+                    tokens, err);
+    }
+  }
+  sp_arena_release(&scratch);
+  sp_buf_release(&line);
+  return status;
+}
+
+void sp_counts_add(struct sp_counts *a, const struct sp_counts *b) {
+  a->utts += b->utts;
+  a->hyps += b->hyps;
+  a->tokens += b->tokens;
+  a->duplicate_hyps += b->duplicate_hyps;
+  a->empty_lists += b->empty_lists;
+  a->empty += b->empty;
+  a->too_long += b->too_long;
+  a->truncated += b->truncated;
+  a->no_vocab += b->no_vocab;
+  a->not_finite += b->not_finite;
+  a->unknown_tokens += b->unknown_tokens;
+  a->special_in_text += b->special_in_text;
+  a->without_ref += b->without_ref;
+  a->without_score += b->without_score;
+  a->copies += b->copies;
+  a->sequences += b->sequences;
+  a->sequence_tokens += b->sequence_tokens;
+  a->scored_rows += b->scored_rows;
+  a->flops += b->flops;
+}

@@ -1,0 +1,121 @@
+/* plan_run.c - what scoring would do: the same reading, tokens and plans, but no scores. */
+#include <stdio.h>
+
+#include "checked.h"
+#include "clock.h"
+#include "run.h"
+
+struct planner {
+  const struct sp_settings *settings;
+  const struct sp_context *context;
+  struct sp_plan_summary *summary;
+  struct sp_scan scan;
+  struct sp_run run; /* for reading */
+  struct sp_job job;
+  struct sp_text_rule rule;
+  bool measured;
+};
+
+/* FLOP/s of one thread on a batch of the job: the second of two runs. */
+static enum sp_status measure(struct planner *p, struct sp_error *err) {
+  const struct sp_tokenizer_info *info = sp_tokenizer_get_info(p->context->tokenizer);
+  struct sp_forward *forward = NULL;
+  struct sp_arena arena = {0};
+  struct sp_batch batch;
+  bool pack = (p->settings->savings & SP_SAVING_PACK) != 0;
+  double seconds = 0;
+  enum sp_status status;
+  SP_TRY_GOTO(sp_forward_create(p->context->weights, &p->context->limits, p->settings->savings,
+                                info->mask, info->pad, &forward, err),
+              release);
+  if (!sp_batch_init(&batch, &p->context->limits, &arena)) {
+    status = sp_fail_memory(err, p->context->limits.targets * sizeof(uint32_t));
+    goto release;
+  }
+  for (int round = 0; round < 2; round++) {
+    double start = sp_clock_seconds();
+    SP_TRY_GOTO(sp_job_run_batch(&p->job, p->job.n_batches / 2, forward, &batch, pack, err),
+                release);
+    seconds = sp_clock_seconds() - start;
+  }
+  double share = (double)batch.tokens / (double)p->job.plan.tokens;
+  p->summary->measured_flops = p->job.counts.flops * share / seconds;
+  p->measured = true;
+release:
+  sp_forward_destroy(forward);
+  sp_arena_release(&arena);
+  return status;
+}
+
+static enum sp_status plan_shard(struct planner *p, size_t shard, struct sp_error *err) {
+  uint64_t read, left = p->scan.counts.utts - (uint64_t)shard * p->summary->shard_utts;
+  sp_job_begin(&p->job, shard);
+  SP_TRY(sp_run_read(&p->run, &p->job, sp_min_size(left, p->summary->shard_utts), &read, NULL,
+                     NULL, err));
+  SP_TRY(sp_job_prepare(&p->job, p->settings, p->context, &p->rule, err));
+  sp_counts_add(&p->summary->counts, &p->job.counts);
+  return p->measured || p->job.n_batches == 0 ? SP_OK : measure(p, err);
+}
+
+static void describe(struct planner *p) {
+  struct sp_plan_summary *s = p->summary;
+  const struct sp_context *context = p->context;
+  struct sp_score_summary score = {0};
+  struct sp_run run = {.settings = p->settings, .context = context, .summary = &score};
+  sp_run_describe(&run, p->scan.format, p->scan.letter_case);
+#define COPY(field) snprintf(s->field, sizeof s->field, "%s", score.field)
+  COPY(format);
+  COPY(dtype);
+  COPY(device_type);
+  COPY(letter_case);
+  COPY(model_hash);
+#undef COPY
+  s->threads = p->settings->threads;
+  s->batch_tokens = context->limits.tokens;
+  s->max_tokens = context->max_tokens;
+  s->longest_tokens = p->scan.longest_tokens;
+}
+
+static enum sp_status plan_all(struct planner *p, struct sp_error *err) {
+  const struct sp_score_options *options = p->settings->options;
+  struct sp_plan_summary *s = p->summary;
+  SP_TRY(sp_scan_archive(p->settings, p->context, options->archives, options->n_archives, &p->scan,
+                         err));
+  s->shard_utts = sp_scan_shard_utts(p->settings, &p->scan);
+  s->shards = (size_t)((p->scan.counts.utts + s->shard_utts - 1) / s->shard_utts);
+  describe(p);
+  SP_TRY(sp_text_rule_init(&p->rule, p->settings, p->context, p->scan.letter_case, err));
+  SP_TRY(sp_archive_open(options->archives, options->n_archives, p->settings->format,
+                         &p->run.archive, err));
+  for (size_t shard = 0; shard < s->shards; shard++) {
+    SP_TRY(plan_shard(p, shard, err));
+  }
+  if (p->measured) {
+    s->estimated_seconds = s->counts.flops / (s->measured_flops * (double)s->threads);
+  }
+  return SP_OK;
+}
+
+enum sp_status sp_plan_run(const struct sp_score_options *options, struct sp_plan_summary *summary,
+                           struct sp_error *err) {
+  struct sp_settings settings;
+  struct sp_context context;
+  *summary = (struct sp_plan_summary){0};
+  SP_TRY(sp_settings_resolve(options, &settings, err));
+  for (size_t i = 0; i < options->n_archives; i++) {
+    if (options->archives[i][0] == '-' && options->archives[i][1] == '\0') {
+      return sp_fail(err, SP_EUSAGE, "a plan reads its archive twice: standard input cannot be it");
+    }
+  }
+  SP_TRY(sp_context_open(&settings, &context, err));
+  struct planner p = {.settings = &settings, .context = &context, .summary = summary};
+  p.run = (struct sp_run){.settings = &settings, .context = &context};
+  enum sp_status status = plan_all(&p, err);
+  summary->memory_bytes = sp_context_workspace_bytes(&context) * settings.threads;
+  sp_job_release(&p.job);
+  sp_text_rule_release(&p.rule);
+  sp_archive_close(p.run.archive);
+  sp_scan_release(&p.scan);
+  sp_context_close(&context);
+  return status;
+}

@@ -1,0 +1,53 @@
+/* pool.h - worker threads over a few jobs in flight.
+ *
+ * The caller's thread reads the archive: it takes an empty job, fills it, submits it, and in the end
+ * drains.  Workers prepare jobs, score their batches and finish them; which worker does what never
+ * changes a byte.  Host memory is bounded by the jobs in flight.
+ * Errors  the first one stops every worker and is what take and drain return. */
+#ifndef SP_ENGINE_POOL_H
+#define SP_ENGINE_POOL_H
+
+#include "job.h"
+
+#define SP_POOL_JOBS 3
+
+struct sp_pool;
+
+/* Called by a worker when all batches of a job are scored; on different jobs at the same time unless
+ * `ordered`, which also keeps the order of submission. */
+typedef enum sp_status (*sp_pool_finish_fn)(void *context, struct sp_job *job,
+                                            struct sp_error *err);
+/* Called by the caller's thread about every 100 ms while it waits. */
+typedef void (*sp_pool_tick_fn)(void *context);
+
+struct sp_pool_rules {
+  const struct sp_settings *settings;
+  const struct sp_context *context;
+  enum sp_letter_case letter_case;
+  bool ordered;
+  sp_pool_finish_fn finish;
+  sp_pool_tick_fn tick;
+  void *callback_context;
+};
+
+SP_MUST_CHECK enum sp_status sp_pool_create(const struct sp_pool_rules *rules,
+                                            struct sp_pool **out, struct sp_error *err);
+/* Stops the workers after their current batch and joins them; NULL is fine. */
+void sp_pool_destroy(struct sp_pool *pool);
+
+/* An empty job, begun for shard `index`; waits for one to become free. */
+SP_MUST_CHECK enum sp_status sp_pool_take(struct sp_pool *pool, size_t index, struct sp_job **out,
+                                          struct sp_error *err);
+void sp_pool_submit(struct sp_pool *pool, struct sp_job *job);
+/* Waits until every submitted job is finished. */
+SP_MUST_CHECK enum sp_status sp_pool_drain(struct sp_pool *pool, struct sp_error *err);
+
+/* What is scored so far: finished jobs, and the share of running ones by tokens. */
+struct sp_pool_done {
+  double utts, hyps, tokens;
+};
+struct sp_pool_done sp_pool_get_done(struct sp_pool *pool);
+/* Sum of the finished jobs' counts. Call after drain. */
+const struct sp_counts *sp_pool_get_counts(const struct sp_pool *pool);
+
+#endif

@@ -1,0 +1,85 @@
+#include "run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "manifest.h"
+
+void sp_run_tell(struct sp_run *run, bool now) {
+  const struct sp_score_options *options = run->settings->options;
+  double time = sp_clock_seconds();
+  if (!options->progress || (!now && time - run->last_told < 0.1)) {
+    return;
+  }
+  struct sp_pool_done done = run->pool ? sp_pool_get_done(run->pool) : (struct sp_pool_done){0};
+  struct sp_progress progress = run->progress;
+  progress.utts_done += (uint64_t)done.utts;
+  progress.hyps_done += (uint64_t)done.hyps;
+  progress.tokens_done += (uint64_t)done.tokens;
+  progress.seconds = time - run->start;
+  options->progress(options->context, &progress);
+  run->last_told = time;
+}
+
+void sp_run_tick(void *run) { sp_run_tell(run, false); }
+
+enum sp_status sp_run_read(struct sp_run *run, struct sp_job *job, uint64_t utts, uint64_t *read,
+                           sp_utt_fn each, void *context_of_each, struct sp_error *err) {
+  for (*read = 0; *read < utts; ++*read) {
+    struct sp_utt utt;
+    bool found;
+    if (sp_stop_wanted(run->settings->options)) {
+      return sp_fail(err, SP_EINTERRUPTED, "interrupted");
+    }
+    SP_TRY(sp_archive_next(run->archive, &utt, &found, err));
+    if (!found) {
+      break;
+    }
+    if (each) {
+      SP_TRY(each(context_of_each, &utt, err));
+    }
+    if (job) {
+      SP_TRY(sp_job_add(job, &utt, err));
+    }
+  }
+  return SP_OK;
+}
+
+static void copy_name(char *to, size_t capacity, const char *from) {
+  snprintf(to, capacity, "%s", from);
+}
+
+void sp_run_describe(struct sp_run *run, enum sp_archive_format format,
+                     enum sp_letter_case letter_case) {
+  struct sp_score_summary *s = run->summary;
+  const struct sp_context *context = run->context;
+  sp_manifest_signature(run->settings, context, letter_case, s->signature, sizeof s->signature);
+  copy_name(s->format, sizeof s->format, sp_archive_format_name(format));
+  copy_name(s->dtype, sizeof s->dtype, sp_compute_name(context->device->compute));
+  copy_name(s->device_type, sizeof s->device_type, context->device->type);
+  copy_name(s->letter_case, sizeof s->letter_case, sp_letter_case_name(letter_case));
+  copy_name(s->model_hash, sizeof s->model_hash, context->model_hash);
+  s->threads = run->settings->threads;
+}
+
+enum sp_status sp_score_run(const struct sp_score_options *options,
+                            struct sp_score_summary *summary, struct sp_error *err) {
+  struct sp_settings settings;
+  struct sp_context context;
+  double start = sp_clock_seconds();
+  *summary = (struct sp_score_summary){0};
+  SP_TRY(sp_settings_resolve(options, &settings, err));
+  if (!options->out) {
+    return sp_fail(err, SP_EUSAGE, "no output was given (--out RUN, or --out - for lines)");
+  }
+  SP_TRY(sp_context_open(&settings, &context, err));
+  struct sp_run run = {.settings = &settings, .context = &context, .summary = summary};
+  bool stream = strcmp(options->out, "-") == 0;
+  enum sp_status status = stream ? sp_run_stream(&run, err) : sp_run_directory(&run, err);
+  sp_pool_destroy(run.pool);
+  sp_archive_close(run.archive);
+  sp_context_close(&context);
+  summary->total_seconds = sp_clock_seconds() - start;
+  return status;
+}

@@ -1,0 +1,44 @@
+/* scan.h - the first pass over an archive: everything is validated and counted, nothing written. */
+#ifndef SP_ENGINE_SCAN_H
+#define SP_ENGINE_SCAN_H
+
+#include "text_rule.h"
+
+struct sp_scan_file {
+  char *path; /* owned */
+  struct sp_file_digest digest;
+};
+
+struct sp_scan {
+  enum sp_archive_format format;     /* resolved */
+  enum sp_letter_case letter_case;   /* resolved */
+  struct sp_counts counts;           /* what one pass over the texts tells */
+  uint64_t longest_tokens;
+  struct sp_scan_file *files;
+  size_t n_files;
+};
+
+/* Reads `paths` to the end. Duplicate ids, bad records, and with --on-long error a text that is too
+ * long are SP_EINPUT; SP_EINTERRUPTED when stopped. */
+SP_MUST_CHECK enum sp_status sp_scan_archive(const struct sp_settings *settings,
+                                             const struct sp_context *context,
+                                             const char *const *paths, size_t n_paths,
+                                             struct sp_scan *out, struct sp_error *err);
+void sp_scan_release(struct sp_scan *scan);
+
+/* Utterances a shard: what the user said, or about SP_SHARD_TOKENS tokens' worth. */
+#define SP_SHARD_TOKENS 250000
+size_t sp_scan_shard_utts(const struct sp_settings *settings, const struct sp_scan *scan);
+
+/* SP_EINPUT when the files that a second pass read differ from the first pass's. */
+SP_MUST_CHECK enum sp_status sp_scan_check_unchanged(const struct sp_scan *scan,
+                                                     struct sp_archive *archive,
+                                                     struct sp_error *err);
+
+/* Tells duplicate ids while an archive is read; used by the scan and by one-pass streaming. */
+struct sp_id_set;
+SP_MUST_CHECK enum sp_status sp_scan_add_id(struct sp_id_set *ids, struct sp_archive *archive,
+                                            struct sp_text id, struct sp_error *err);
+SP_MUST_CHECK enum sp_status sp_scan_finish_ids(struct sp_id_set *ids, struct sp_error *err);
+
+#endif
