@@ -1,0 +1,93 @@
+#!/bin/bash
+# demo.sh - from a bare system to scored lists: installs, builds, scores the embedded sample.
+#
+# usage: bash bench/demo.sh [RUN_DIRECTORY]        (default: build/demo/run, made anew)
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+archive=$root/bench/data/dev-clean-200.jsonl.zst
+model=$root/bench/data/model
+program=$root/build/release/secondpass
+began=$SECONDS
+
+step() {
+  printf '\n== %s\n' "$*"
+}
+
+# First the score lines, then the archive's lines: prints the first three lists whose reference is of
+# a handy length, each hypothesis with both scores; * marks the best of a column.
+show_lists() {
+  awk '
+    function field(object, name, rest) {        # the value of "name" in a flat object
+      if (!match(object, "\"" name "\": *(\"([^\"\\\\]|\\\\.)*\"|[^,}]*)")) return ""
+      rest = substr(object, RSTART, RLENGTH)
+      sub("^\"" name "\": *", "", rest)
+      gsub(/^"|"$/, "", rest)
+      return rest
+    }
+    function split_hyps(line, objects, n) {     # the flat objects of "hyps"
+      sub(/^.*"hyps": *\[/, "", line)
+      n = 0
+      while (match(line, /\{("([^"\\]|\\.)*"|[^"}])*\}/)) {
+        objects[++n] = substr(line, RSTART, RLENGTH)
+        line = substr(line, RSTART + RLENGTH)
+      }
+      return n
+    }
+    FNR == NR { scored[field($0, "id")] = $0; next }
+    {
+      id = field($0, "id"); ref = field($0, "ref")
+      if (shown == 3 || !(id in scored) || length(ref) < 30 || length(ref) > 64) next
+      n = split_hyps($0, first); split_hyps(scored[id], second)
+      best1 = best2 = 1
+      for (k = 2; k <= n; k++) {
+        if (field(first[k], "score") + 0 > field(first[best1], "score") + 0) best1 = k
+        if (field(second[k], "pll") + 0 > field(second[best2], "pll") + 0) best2 = k
+      }
+      printf "\n%s\n  reference             %s\n", id, ref
+      printf "  first pass       PLL\n"
+      for (k = 1; k <= n && k <= 5; k++) {
+        printf "  %9.3f%s %9.3f%s %s\n", field(first[k], "score"), k == best1 ? "*" : " ",
+          field(second[k], "pll"), k == best2 ? "*" : " ", field(first[k], "text")
+      }
+      shown++
+    }' "$@"
+}
+
+step "system packages"
+bash "$root/docker/install-deps.sh" build
+
+step "build"
+cd "$root"
+cmake --preset release -DBUILD_TESTING=OFF >/dev/null
+cmake --build --preset release --target secondpass
+built=$((SECONDS - began))
+
+if [ $# -gt 0 ]; then
+  case $1 in
+    /*) run=$1 ;;
+    *) run=$OLDPWD/$1 ;;
+  esac
+else
+  run=$root/build/demo/run
+  rm -rf "$run"
+fi
+mkdir -p "$(dirname "$run")"
+
+step "plan: what scoring takes"
+"$program" plan --model "$model" --method pll "$archive"
+
+step "score"
+"$program" score --model "$model" --method pll --out "$run" "$archive"
+
+step "verify"
+"$program" verify "$run"
+
+step "three lists; scores are natural logs, * marks the best of a column"
+"$program" cat "$run" >"$run.jsonl"
+zstd -dcq "$archive" | show_lists "$run.jsonl" -
+rm -f "$run.jsonl"
+
+printf '\nThe run directory is %s\n' "$run"
+echo "Read it with: $program cat $run    or: zstd -dc $run/scores-*.jsonl.zst"
+echo "From nothing to here: $((SECONDS - began)) s, $built s of them for packages and the compiler."
