@@ -46,7 +46,7 @@ show_lists() {
       }
       printf "\n%s\n  reference             %s\n", id, ref
       printf "  first pass       PLL\n"
-      for (k = 1; k <= n && k <= 5; k++) {
+      for (k = 1; k <= n && k <= 10; k++) {
         printf "  %9.3f%s %9.3f%s %s\n", field(first[k], "score"), k == best1 ? "*" : " ",
           field(second[k], "pll"), k == best2 ? "*" : " ", field(first[k], "text")
       }
@@ -89,5 +89,6 @@ zstd -dcq "$archive" | show_lists "$run.jsonl" -
 rm -f "$run.jsonl"
 
 printf '\nThe run directory is %s\n' "$run"
-echo "Read it with: $program cat $run    or: zstd -dc $run/scores-*.jsonl.zst"
+echo "Read it with: '$program' cat '$run'"
+echo "          or: zstd -dc '$run'/scores-*.jsonl.zst"
 echo "From nothing to here: $((SECONDS - began)) s, $built s of them for packages and the compiler."
