@@ -66,8 +66,8 @@ enum sp_status sp_job_add(struct sp_job *job, const struct sp_utt *utt, struct s
 
 /* ---- prepare ---- */
 
-static enum sp_status keep_tokens(struct sp_job *job, struct sp_job_hyp *hyp,
-                                  const struct sp_tokens *tokens, struct sp_error *err) {
+enum sp_status sp_job_set_tokens(struct sp_job *job, struct sp_job_hyp *hyp,
+                                 const struct sp_tokens *tokens, struct sp_error *err) {
   int32_t *ids = sp_arena_alloc(&job->tokens, tokens->n, sizeof *ids);
   uint32_t *word = sp_arena_alloc(&job->tokens, tokens->n, sizeof *word);
   if (!ids || !word) {
@@ -99,7 +99,7 @@ static enum sp_status tokenize(struct sp_job *job, struct sp_text_rule *rule,
                        tokens.n, rule->max_tokens);
       }
       if (hyp->flag == SP_FLAG_NONE || hyp->flag == SP_FLAG_TRUNCATED) {
-        SP_TRY(keep_tokens(job, hyp, &tokens, err));
+        SP_TRY(sp_job_set_tokens(job, hyp, &tokens, err));
       }
     }
   }
@@ -141,16 +141,14 @@ static void count_plan(struct sp_job *job, const struct sp_context *context, uns
                                        (double)plan->rows, (double)(plan->rows - plan->cls_rows));
 }
 
-enum sp_status sp_job_prepare(struct sp_job *job, const struct sp_settings *settings,
-                              const struct sp_context *context, struct sp_text_rule *rule,
-                              struct sp_error *err) {
+enum sp_status sp_job_plan(struct sp_job *job, const struct sp_settings *settings,
+                           const struct sp_context *context, struct sp_error *err) {
   const struct sp_tokenizer_info *info = sp_tokenizer_get_info(context->tokenizer);
   struct sp_plan_rule plan_rule = {.methods = settings->methods,
                                    .dedupe = (settings->savings & SP_SAVING_DEDUPE) != 0,
                                    .cls = info->cls,
                                    .sep = info->sep,
                                    .mask = info->mask};
-  SP_TRY(tokenize(job, rule, err));
   SP_TRY(plan_hyps(job, &plan_rule, err));
   count_plan(job, context, settings->savings);
   job->batches = sp_plan_cut(&job->plan, &context->limits,
@@ -161,6 +159,13 @@ enum sp_status sp_job_prepare(struct sp_job *job, const struct sp_settings *sett
     return sp_fail_memory(err, job->plan.targets * sizeof *job->logp);
   }
   return SP_OK;
+}
+
+enum sp_status sp_job_prepare(struct sp_job *job, const struct sp_settings *settings,
+                              const struct sp_context *context, struct sp_text_rule *rule,
+                              struct sp_error *err) {
+  SP_TRY(tokenize(job, rule, err));
+  return sp_job_plan(job, settings, context, err);
 }
 
 enum sp_status sp_job_run_batch(struct sp_job *job, size_t which, struct sp_forward *forward,

@@ -44,10 +44,17 @@ void sp_job_release(struct sp_job *job);
 void sp_job_begin(struct sp_job *job, size_t index);
 SP_MUST_CHECK enum sp_status sp_job_add(struct sp_job *job, const struct sp_utt *utt,
                                         struct sp_error *err);
+/* Gives a hypothesis its tokens; they are copied. */
+SP_MUST_CHECK enum sp_status sp_job_set_tokens(struct sp_job *job, struct sp_job_hyp *hyp,
+                                               const struct sp_tokens *tokens,
+                                               struct sp_error *err);
 /* Tokenizes, plans, cuts batches, makes room for the results. */
 SP_MUST_CHECK enum sp_status sp_job_prepare(struct sp_job *job, const struct sp_settings *settings,
                                             const struct sp_context *context,
                                             struct sp_text_rule *rule, struct sp_error *err);
+/* The second half of prepare, for hypotheses whose tokens are set already (rank order, n > 0). */
+SP_MUST_CHECK enum sp_status sp_job_plan(struct sp_job *job, const struct sp_settings *settings,
+                                         const struct sp_context *context, struct sp_error *err);
 /* Scores batch `which`; threads may run different batches of one job at once. */
 SP_MUST_CHECK enum sp_status sp_job_run_batch(struct sp_job *job, size_t which,
                                               struct sp_forward *forward, struct sp_batch *batch,

@@ -1,9 +1,11 @@
 #include "manifest.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "shard.h"
+#include "utf8_valid.h"
 
 /* Raised whenever the same input and options may give other scores than before. */
 enum { score_version = 1 };
@@ -19,15 +21,35 @@ static void list_methods(unsigned methods, char *out, size_t capacity) {
   }
 }
 
+/* A path as JSON takes it: bytes that are no UTF-8 become '?'. NULL when out of memory. */
+static json_t *path_json(const char *path) {
+  char *copy = strdup(path);
+  if (!copy) {
+    return NULL;
+  }
+  size_t len = strlen(copy);
+  for (size_t at = 0; at < len; at++) {
+    at += sp_utf8_valid_prefix((struct sp_text){copy + at, len - at});
+    if (at < len) {
+      copy[at] = '?';
+    }
+  }
+  json_t *json = json_string(copy);
+  free(copy);
+  return json;
+}
+
 void sp_manifest_signature(const struct sp_settings *settings, const struct sp_context *context,
                            enum sp_letter_case letter_case, char *out, size_t capacity) {
   const struct sp_tokenizer_info *tokenizer = sp_tokenizer_get_info(context->tokenizer);
   char methods[64];
+  struct sp_text eos = {settings->eos.data, settings->eos.len > 16 ? 16 : settings->eos.len};
+  eos.len = sp_utf8_valid_prefix(eos); /* no half of a character */
   list_methods(settings->methods, methods, sizeof methods);
   snprintf(out, capacity, "%s|m:%.8s|tok:%s-%s|case:%s|eos:%.*s|mask:full|long:%s|dt:%s|dev:%s|v:%s",
            methods, context->model_hash, tokenizer->kind, tokenizer->lowercase ? "uncased" : "cased",
-           sp_letter_case_name(letter_case), (int)(settings->eos.len > 16 ? 16 : settings->eos.len),
-           settings->eos.len ? settings->eos.data : "", sp_on_long_name(settings->on_long),
+           sp_letter_case_name(letter_case), (int)eos.len, eos.len ? eos.data : "",
+           sp_on_long_name(settings->on_long),
            sp_compute_name(context->device->compute), context->device->type, SP_VERSION);
 }
 
@@ -35,7 +57,7 @@ static json_t *list_inputs(const struct sp_scan *scan, bool paths) {
   json_t *list = json_array();
   for (size_t i = 0; i < scan->n_files; i++) {
     const struct sp_scan_file *file = &scan->files[i];
-    json_array_append_new(list, paths ? json_string(file->path)
+    json_array_append_new(list, paths ? path_json(file->path)
                                       : json_pack("{s:I, s:s}", "bytes",
                                                   (json_int_t)file->digest.bytes, "xxh128",
                                                   file->digest.xxh128));
@@ -67,10 +89,10 @@ json_t *sp_manifest_make(const struct sp_settings *settings, const struct sp_con
                          const struct sp_scan *scan, size_t shard_utts, size_t shards,
                          const char *signature) {
   json_t *info = json_pack(
-      "{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:i}", "version", SP_VERSION, "signature", signature,
-      "model", settings->options->model, "archives", list_inputs(scan, true), "utts",
+      "{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:i}", "version", SP_VERSION, "signature", signature,
+      "model", path_json(settings->options->model), "archives", list_inputs(scan, true), "utts",
       (json_int_t)scan->counts.utts, "hyps", (json_int_t)scan->counts.hyps, "tokens",
       (json_int_t)scan->counts.tokens, "zstd_level", SP_ZSTD_LEVEL);
   json_t *identity = make_identity(settings, context, scan, shard_utts, shards);
-  return json_pack("{s:o*, s:o*}", "identity", identity, "info", info);
+  return json_pack("{s:o, s:o}","identity", identity, "info", info);
 }

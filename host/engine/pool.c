@@ -50,7 +50,8 @@ struct task {
 
 /* ---- choosing, under the mutex ---- */
 
-static struct slot *oldest(struct sp_pool *pool, enum slot_state state, bool (*fits)(const struct slot *)) {
+static struct slot *oldest(struct sp_pool *pool, enum slot_state state,
+                           bool (*fits)(const struct slot *)) {
   struct slot *best = NULL;
   for (size_t i = 0; i < SP_POOL_JOBS; i++) {
     struct slot *slot = &pool->slots[i];
@@ -337,7 +338,8 @@ struct sp_pool_done sp_pool_get_done(struct sp_pool *pool) {
   struct sp_pool_done done = pool->done;
   for (size_t i = 0; i < SP_POOL_JOBS; i++) {
     const struct slot *slot = &pool->slots[i];
-    if (slot->state == SLOT_RUNNING && slot->job.plan.tokens > 0) {
+    if ((slot->state == SLOT_RUNNING || slot->state == SLOT_FINISHING) &&
+        slot->job.plan.tokens > 0) {
       double share = (double)slot->seq_tokens_done / (double)slot->job.plan.tokens;
       done.utts += share * (double)slot->job.n_utts;
       done.hyps += share * (double)slot->job.n_hyps;
@@ -348,4 +350,9 @@ struct sp_pool_done sp_pool_get_done(struct sp_pool *pool) {
   return done;
 }
 
-const struct sp_counts *sp_pool_get_counts(const struct sp_pool *pool) { return &pool->counts; }
+struct sp_counts sp_pool_get_counts(struct sp_pool *pool) {
+  pthread_mutex_lock(&pool->mutex);
+  struct sp_counts counts = pool->counts;
+  pthread_mutex_unlock(&pool->mutex);
+  return counts;
+}

@@ -47,7 +47,7 @@ struct sp_pool_done {
   double utts, hyps, tokens;
 };
 struct sp_pool_done sp_pool_get_done(struct sp_pool *pool);
-/* Sum of the finished jobs' counts. Call after drain. */
-const struct sp_counts *sp_pool_get_counts(const struct sp_pool *pool);
+/* Sum of the finished jobs' counts; workers may still run. */
+struct sp_counts sp_pool_get_counts(struct sp_pool *pool);
 
 #endif

@@ -258,20 +258,22 @@ static enum sp_status scan_input(struct directory *d, struct sp_error *err) {
 /* What only the scored part tells is taken from the pool; the rest the scan knows for all. */
 static void take_counts(struct directory *d) {
   struct sp_counts *counts = &d->run->summary->counts;
-  const struct sp_counts *scored = sp_pool_get_counts(d->run->pool);
-  counts->duplicate_hyps = scored->duplicate_hyps;
-  counts->not_finite = scored->not_finite;
-  counts->copies = scored->copies;
-  counts->sequences = scored->sequences;
-  counts->sequence_tokens = scored->sequence_tokens;
-  counts->scored_rows = scored->scored_rows;
-  counts->flops = scored->flops;
+  struct sp_counts scored = sp_pool_get_counts(d->run->pool);
+  counts->duplicate_hyps = scored.duplicate_hyps;
+  counts->not_finite = scored.not_finite;
+  counts->copies = scored.copies;
+  counts->sequences = scored.sequences;
+  counts->sequence_tokens = scored.sequence_tokens;
+  counts->scored_rows = scored.scored_rows;
+  counts->flops = scored.flops;
 }
 
 static enum sp_status score_into(struct directory *d, struct sp_error *err) {
   struct sp_run *run = d->run;
   SP_TRY(find_done(d, err));
-  SP_TRY(sp_run_success_check(d->path, d->shards, &run->summary->already_complete, err));
+  bool success;
+  SP_TRY(sp_run_success_check(d->path, d->shards, &success, err));
+  run->summary->already_complete = success && run->summary->shards_resumed == d->shards;
   if (run->summary->already_complete) {
     return sum_bytes(d, err);
   }
@@ -292,9 +294,7 @@ static enum sp_status score_into(struct directory *d, struct sp_error *err) {
   }
   SP_TRY(status);
   SP_TRY(sum_bytes(d, err));
-  SP_TRY(sp_run_success_write(d->path, d->shards, err));
-  sp_spool_remove(&d->spool);
-  return SP_OK;
+  return sp_run_success_write(d->path, d->shards, err);
 }
 
 static enum sp_status run_all(struct directory *d, struct sp_error *err) {
@@ -311,9 +311,7 @@ enum sp_status sp_run_directory(struct sp_run *run, struct sp_error *err) {
     sp_pool_destroy(run->pool);
     run->pool = NULL;
   }
-  if (status != SP_OK) {
-    sp_spool_remove(&d.spool);
-  }
+  sp_spool_remove(&d.spool);
   if (d.lock.fd >= 0) {
     sp_run_lock_release(d.path, &d.lock);
   }

@@ -100,7 +100,7 @@ enum sp_status sp_run_stream(struct sp_run *run, struct sp_error *err) {
   enum sp_status status = stream_all(&stream, &first, err);
   if (run->pool) {
     sp_run_tell(run, true);
-    run->summary->counts = *sp_pool_get_counts(run->pool);
+    run->summary->counts = sp_pool_get_counts(run->pool);
   }
   run->summary->score_seconds = sp_clock_seconds() - run->start;
   sp_job_release(&first);

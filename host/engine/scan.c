@@ -46,7 +46,9 @@ static enum sp_status look_at_case(const struct sp_settings *settings,
   struct sp_case_look look = {0};
   SP_TRY(sp_archive_open(paths, n_paths, settings->format, &archive, err));
   enum sp_status status = SP_OK;
-  for (int u = 0; status == SP_OK && u < SP_CASE_LOOK_UTTS; u++) {
+  uint64_t limit = settings->options->limit;
+  uint64_t utts = limit && limit < SP_CASE_LOOK_UTTS ? limit : SP_CASE_LOOK_UTTS;
+  for (uint64_t u = 0; status == SP_OK && u < utts; u++) {
     struct sp_utt utt;
     bool found;
     status = sp_archive_next(archive, &utt, &found, err);

@@ -84,7 +84,7 @@ size_t sp_usable_cpus(void) {
 static enum sp_status resolve_dtype(const char *text, struct sp_settings *out,
                                     struct sp_error *err) {
   static const char *const names[] = {"auto", "f32", "bf16"};
-  int dtype;
+  int dtype = 0;
   SP_TRY(choose("--dtype", text, names, 3, &dtype, err));
   out->dtype_auto = dtype == 0;
   out->compute = dtype == 2 ? SP_COMPUTE_BF16 : SP_COMPUTE_F32;
@@ -105,7 +105,7 @@ static enum sp_status resolve_eos(const char *text, struct sp_settings *out,
 
 enum sp_status sp_settings_resolve(const struct sp_score_options *options,
                                    struct sp_settings *out, struct sp_error *err) {
-  int choice;
+  int choice = 0;
   *out = (struct sp_settings){.options = options, .savings = SP_SAVING_ALL};
   if (!options->model) {
     return sp_fail(err, SP_EUSAGE, "no model directory was given (--model DIR)");
@@ -130,6 +130,10 @@ enum sp_status sp_settings_resolve(const struct sp_score_options *options,
   out->threads = options->threads ? options->threads : sp_usable_cpus();
   if (out->threads > 1024) {
     return sp_fail(err, SP_EUSAGE, "--threads %zu is too many (1024 at most)", out->threads);
+  }
+  if (options->batch_tokens > (size_t)1 << 24) {
+    return sp_fail(err, SP_EUSAGE, "--batch-tokens %zu is too many (%zu at most)",
+                   options->batch_tokens, (size_t)1 << 24);
   }
   return SP_OK;
 }
