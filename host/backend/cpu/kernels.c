@@ -1,0 +1,14 @@
+/* kernels.c - the table of one instruction set. */
+#include "kernels.h"
+
+#define SP_TEXT_OF_(x) #x
+#define SP_TEXT_OF(x) SP_TEXT_OF_(x)
+
+const struct sp_cpu_kernels SP_ISA_NAME(sp_cpu_kernels) = {
+    .isa = SP_TEXT_OF(SP_ISA),
+    .portable = &SP_ISA_NAME(sp_gemm_portable),
+    .attention = SP_ISA_NAME(sp_cpu_attention),
+    .embed = SP_ISA_NAME(sp_cpu_embed),
+    .add_norm = SP_ISA_NAME(sp_cpu_add_norm),
+    .vocab_logp = SP_ISA_NAME(sp_cpu_vocab_logp),
+};

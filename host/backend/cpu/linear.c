@@ -1,0 +1,63 @@
+/* linear.c - out = activation(in W^T + bias), in fixed tiles of rows.
+ *
+ * Shapes    in (R, K) of the compute type, W (N, K), out (R, N) of the compute type or f32
+ * Parallel  the calling thread alone, one tile of rows after the other; the last tile is run whole
+ * Numerics  products of the compute type, summed in f32; bias and activation in f32
+ * Bound     arithmetic */
+#include <stdlib.h>
+
+#include "device.h"
+
+enum sp_status sp_cpu_linear_create(struct sp_device *device, const float *weight,
+                                    const float *bias, size_t n, size_t k,
+                                    enum sp_activation activation, enum sp_row_kind rows,
+                                    struct sp_linear **out, struct sp_error *err) {
+  struct sp_cpu_device *cpu = sp_cpu_device_of(device);
+  struct sp_gemm_spec spec = {
+      .compute = device->compute,
+      .activation = activation,
+      .act_out = true,
+      .f32_out = true,
+      .tile = rows == SP_ROWS_TOKENS ? SP_CPU_TILE_TOKENS : SP_CPU_TILE_SCORED,
+      .n = n,
+      .k = k,
+      .slabs = 1,
+  };
+  struct sp_linear *linear = malloc(sizeof *linear);
+  if (!linear) {
+    return sp_fail_memory(err, sizeof *linear);
+  }
+  linear->device = cpu;
+  enum sp_status status =
+      sp_cpu_gemm_create(cpu, &cpu->products, &spec, weight, bias, n, &linear->gemm, err);
+  if (status != SP_OK) {
+    free(linear);
+    return status;
+  }
+  *out = linear;
+  return SP_OK;
+}
+
+void sp_cpu_linear_destroy(struct sp_linear *linear) {
+  if (linear) {
+    sp_cpu_gemm_destroy(linear->device, &linear->device->products, linear->gemm);
+    free(linear);
+  }
+}
+
+enum sp_status sp_cpu_linear(struct sp_stream *stream, const struct sp_linear *linear,
+                             const void *in, size_t rows, bool out_res, void *out,
+                             struct sp_error *err) {
+  const struct sp_gemm_spec *spec = &linear->gemm->spec;
+  const struct sp_device *device = &stream->device->base;
+  size_t in_bytes = spec->k * device->act_bytes;
+  size_t out_bytes = spec->n * (out_res ? device->res_bytes : device->act_bytes);
+  bool out_f32 = out_res || device->compute == SP_COMPUTE_F32;
+  for (size_t r = 0; r < rows; r += spec->tile) {
+    size_t now = rows - r < spec->tile ? rows - r : spec->tile;
+    SP_TRY(stream->device->products.engine->run(stream->product_lane, linear->gemm, 0,
+                                                (const char *)in + r * in_bytes, now, out_f32,
+                                                (char *)out + r * out_bytes, err));
+  }
+  return SP_OK;
+}

@@ -1,0 +1,93 @@
+/* micro.h - the block product that attention and the portable matrix product are made of.
+ *
+ * c (rows, 2 registers) = [c +] a (rows, depth) b (depth, 2 registers), rows <= SP_MICRO_ROWS.
+ * Every element is summed over depth in order, by itself: its bits do not depend on `rows`. */
+#ifndef SP_CPU_MICRO_H
+#define SP_CPU_MICRO_H
+
+#include "vec.h"
+
+#define SP_MICRO_COLUMNS (2 * SP_LANES)
+#if SP_LANES == 16
+#define SP_MICRO_ROWS 8
+#else
+#define SP_MICRO_ROWS 6
+#endif
+
+struct sp_micro {
+  const float *a, *b;
+  float *c;
+  size_t a_stride, b_stride, c_stride; /* floats from one row to the next */
+  size_t depth;
+  bool add; /* to what c holds */
+};
+
+SP_VEC_INLINE void sp_micro_rows(const size_t rows, const struct sp_micro *m) {
+  vf sum[SP_MICRO_ROWS][2];
+  for (size_t r = 0; r < rows; r++) {
+    sum[r][0] = m->add ? vf_load(m->c + r * m->c_stride) : (vf){0};
+    sum[r][1] = m->add ? vf_load(m->c + r * m->c_stride + SP_LANES) : (vf){0};
+  }
+  const float *a = m->a;
+  const float *b = m->b;
+  for (size_t i = 0; i < m->depth; i++, b += m->b_stride) {
+    vf b0 = vf_load(b);
+    vf b1 = vf_load(b + SP_LANES);
+    for (size_t r = 0; r < rows; r++) {
+      vf x = vf_splat(a[r * m->a_stride + i]);
+      sum[r][0] = vf_fma(x, b0, sum[r][0]);
+      sum[r][1] = vf_fma(x, b1, sum[r][1]);
+    }
+  }
+  for (size_t r = 0; r < rows; r++) {
+    vf_store(m->c + r * m->c_stride, sum[r][0]);
+    vf_store(m->c + r * m->c_stride + SP_LANES, sum[r][1]);
+  }
+}
+
+static inline void sp_micro_run(size_t rows, const struct sp_micro *m) {
+  switch (rows) {
+#if SP_MICRO_ROWS == 8
+    case 8:
+      sp_micro_rows(8, m);
+      break;
+    case 7:
+      sp_micro_rows(7, m);
+      break;
+#endif
+    case 6:
+      sp_micro_rows(6, m);
+      break;
+    case 5:
+      sp_micro_rows(5, m);
+      break;
+    case 4:
+      sp_micro_rows(4, m);
+      break;
+    case 3:
+      sp_micro_rows(3, m);
+      break;
+    case 2:
+      sp_micro_rows(2, m);
+      break;
+    default:
+      sp_micro_rows(1, m);
+      break;
+  }
+}
+
+/* c (rows, columns) over any number of rows; columns rounded up to SP_MICRO_COLUMNS. */
+static inline void sp_micro_block(struct sp_micro m, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; r += SP_MICRO_ROWS) {
+    struct sp_micro part = m;
+    size_t now = rows - r < SP_MICRO_ROWS ? rows - r : SP_MICRO_ROWS;
+    part.a += r * m.a_stride;
+    for (size_t c = 0; c < columns; c += SP_MICRO_COLUMNS) {
+      part.b = m.b + c;
+      part.c = m.c + r * m.c_stride + c;
+      sp_micro_run(now, &part);
+    }
+  }
+}
+
+#endif
