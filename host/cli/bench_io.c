@@ -12,6 +12,7 @@
 
 #include "archive.h"
 #include "bench_dir.h"
+#include "bench_stats.h"
 #include "clock.h"
 #include "commands.h"
 #include "output.h"
@@ -167,16 +168,6 @@ static enum sp_status time_pass(struct pass *pass, double *cpu, double *wall,
   return status;
 }
 
-static int by_value(const void *a, const void *b) {
-  double left = *(const double *)a, right = *(const double *)b;
-  return (left > right) - (left < right);
-}
-
-static double median(double *values, size_t n) {
-  qsort(values, n, sizeof *values, by_value);
-  return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 static enum sp_status run_pass(const struct pass *template, double *cpu, double *wall,
                                struct measured *out, struct sp_error *err) {
   struct pass pass = *template;
@@ -202,8 +193,8 @@ static enum sp_status measure(struct pass *pass, size_t repeat, struct measured 
       /* enough names for every shard: each but the last has shard_hyps hypotheses or more */
       pass->shards = (size_t)(out->hyps / shard_hyps) + 1;
     }
-    out->cpu_seconds[stage] = median(cpu, repeat);
-    out->wall_seconds[stage] = median(wall, repeat);
+    out->cpu_seconds[stage] = sp_median(cpu, repeat);
+    out->wall_seconds[stage] = sp_median(wall, repeat);
   }
   return SP_OK;
 }

@@ -14,6 +14,8 @@ extern const struct sp_command sp_command_cat;
 extern const struct sp_command sp_command_model;
 extern const struct sp_command sp_command_env;
 extern const struct sp_command sp_command_bench;
+extern const struct sp_command sp_command_bench_engine;
+extern const struct sp_command sp_command_bench_savings;
 extern const struct sp_command sp_command_bench_io;
 extern const struct sp_command sp_command_help;
 

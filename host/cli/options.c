@@ -130,7 +130,7 @@ static enum sp_status parse_number(const struct sp_opt *option, const char *valu
 static enum sp_status store(const struct sp_opt *option, const char *value, void *values,
                             struct sp_error *err) {
   char *field = (char *)values + option->offset;
-  uint64_t number;
+  uint64_t number = 0;
   if (option->kind != SP_OPT_FLAG && *value == '\0') {
     return sp_fail(err, SP_EUSAGE, "--%s needs a value (%s)", option->name, option->argument);
   }

@@ -1,0 +1,150 @@
+/* bench_savings.c - `secondpass bench savings`: what each exact saving brings.
+ *
+ * One round with all savings and one without each of them take turns; the ratio is the median of
+ * the rounds' ratios. Every round's scores are compared bit by bit with the first round's. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench_args.h"
+#include "bench_stats.h"
+#include "clock.h"
+#include "commands.h"
+#include "output.h"
+
+static const struct {
+  const char *name;
+  unsigned bit;
+} savings[] = {{"head", SP_SAVING_HEAD},
+               {"trim", SP_SAVING_TRIM},
+               {"pack", SP_SAVING_PACK},
+               {"dedupe", SP_SAVING_DEDUPE}};
+enum { n_savings = sizeof savings / sizeof savings[0] };
+
+struct savings_result {
+  double seconds;            /* with all */
+  double ratio[n_savings];   /* without it over with all */
+  size_t rounds;
+};
+
+/* Scores of all tokens in the order of the hypotheses, whatever the plan's order. */
+static float *copy_scores(const struct sp_workload *w, size_t *count) {
+  const struct sp_job *job = &w->job;
+  float *scores = malloc((job->n_tokens * SP_METHOD_COUNT + 1) * sizeof *scores);
+  *count = 0;
+  for (size_t h = 0; scores && h < job->n_hyps; h++) {
+    const struct sp_job_hyp *hyp = &job->hyps[h];
+    for (int m = 0; hyp->n && m < SP_METHOD_COUNT; m++) {
+      if (!(w->settings.methods >> m & 1u)) {
+        continue;
+      }
+      uint32_t base = job->plan.hyp_base[hyp->plan_hyp];
+      const uint32_t *result = job->plan.result + job->plan.result_first[m][base];
+      for (uint32_t i = 0; i < (m == SP_CLS ? 1 : hyp->n); i++) {
+        scores[(*count)++] = m == SP_CLS ? job->cls[result[i]] : job->logp[result[i]];
+      }
+    }
+  }
+  return scores;
+}
+
+static enum sp_status check_scores(const struct sp_workload *w, float **first, const char *without,
+                                   struct sp_error *err) {
+  size_t count;
+  float *scores = copy_scores(w, &count);
+  if (!scores) {
+    return sp_fail_memory(err, count);
+  }
+  if (!*first) {
+    *first = scores;
+    return SP_OK;
+  }
+  bool equal = memcmp(*first, scores, count * sizeof *scores) == 0;
+  free(scores);
+  return equal ? SP_OK
+               : sp_fail(err, SP_EDEVICE, "scores without '%s' are not the same bits", without);
+}
+
+static enum sp_status one_round(struct sp_workload *w, unsigned bits, const char *without,
+                                float **first, double *seconds, struct sp_error *err) {
+  SP_TRY(sp_workload_replan(w, bits, err));
+  SP_TRY(sp_workload_round(w, NULL, seconds, err));
+  return check_scores(w, first, without, err);
+}
+
+static enum sp_status time_savings(const struct sp_bench_args *args, struct sp_workload *w,
+                                   float **first, struct savings_result *out,
+                                   struct sp_error *err) {
+  double all[sp_bench_max_rounds];
+  static double ratio[n_savings][sp_bench_max_rounds];
+  double start = sp_clock_seconds();
+  size_t n = 0;
+  SP_TRY(one_round(w, SP_SAVING_ALL, "none", first, &all[0], err));
+  for (; sp_bench_goes_on(args, n, start); n++) {
+    SP_TRY(one_round(w, SP_SAVING_ALL, "none", first, &all[n], err));
+    for (int s = 0; s < n_savings; s++) {
+      double seconds;
+      SP_TRY(one_round(w, SP_SAVING_ALL & ~savings[s].bit, savings[s].name, first, &seconds, err));
+      ratio[s][n] = seconds / all[n];
+    }
+  }
+  for (int s = 0; s < n_savings; s++) {
+    out->ratio[s] = sp_median(ratio[s], n);
+  }
+  out->seconds = sp_median(all, n);
+  out->rounds = n;
+  return SP_OK;
+}
+
+static json_t *result_json(const struct sp_workload *w, const struct savings_result *r) {
+  json_t *object = sp_json_begin("bench savings", SP_OK, NULL);
+  json_object_set_new(object, "device_type", sp_json_text(w->context.device->type));
+  json_object_set_new(object, "dtype", sp_json_text(sp_compute_name(w->context.device->compute)));
+  json_object_set_new(object, "rounds", json_integer((json_int_t)r->rounds));
+  json_object_set_new(object, "seconds", sp_json_real(r->seconds));
+  for (int s = 0; s < n_savings; s++) {
+    json_object_set_new(object, savings[s].name, sp_json_real(r->ratio[s]));
+  }
+  return object;
+}
+
+static void print_result(const struct savings_result *r) {
+  sp_row("all savings", "%s a round (median of %zu)", sp_duration(r->seconds).text, r->rounds);
+  for (int s = 0; s < n_savings; s++) {
+    sp_row(savings[s].name, "%.3f times as long without it, the same scores bit by bit",
+           r->ratio[s]);
+  }
+}
+
+static enum sp_status run_bench_savings(const void *values, const struct sp_operands *operands,
+                                        struct sp_error *err) {
+  const struct sp_bench_args *args = values;
+  struct sp_workload workload;
+  struct savings_result result;
+  float *first = NULL;
+  SP_TRY(sp_bench_open(args, operands, &workload, err));
+  enum sp_status status = time_savings(args, &workload, &first, &result, err);
+  if (status == SP_OK && args->json) {
+    status = sp_json_print(result_json(&workload, &result), stdout, err);
+  } else if (status == SP_OK) {
+    print_result(&result);
+  }
+  free(first);
+  sp_workload_close(&workload);
+  return status;
+}
+
+static const struct sp_opt_group *const groups[] = {&sp_bench_group, NULL};
+
+const struct sp_command sp_command_bench_savings = {
+    .name = "bench savings",
+    .summary = "what each exact saving brings",
+    .example = "secondpass bench savings --model bert-base-uncased --limit 50 dev.jsonl.zst",
+    .usage = "--model DIR [OPTIONS] ARCHIVE...",
+    .description = "Scores one workload with all savings and without each of them in turn, and "
+                   "checks that the scores stay the same bit by bit. 'head' off implies 'trim' "
+                   "off: the head then sees every token of the last layer.",
+    .groups = groups,
+    .values_bytes = sizeof(struct sp_bench_args),
+    .max_operands = SIZE_MAX,
+    .run = run_bench_savings,
+};
