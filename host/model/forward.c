@@ -30,8 +30,7 @@ struct sp_forward {
   char *staging;       /* the batch's arrays, on devices with memory of their own */
   size_t staging_used;
 
-  uint32_t *index; /* host (T): rows that go on, in order */
-  bool *taken;     /* host (T) */
+  uint32_t *all_rows; /* host (max T, N): row numbers when every token goes on, without `head` */
 };
 
 /* ---- memory ---- */
@@ -118,10 +117,10 @@ enum sp_status sp_forward_create(const struct sp_weights *weights,
   SP_TRY_GOTO(b->stream_create(f->device, &f->stream, err), destroy);
   SP_TRY_GOTO(b->alloc(f->device, layout.bytes, &f->block, err), destroy);
   set_pointers(f, &layout);
-  f->index = malloc(limits->tokens * sizeof *f->index);
-  f->taken = malloc(limits->tokens * sizeof *f->taken);
-  if (!f->index || !f->taken) {
-    status = sp_fail_memory(err, limits->tokens * sizeof *f->index);
+  size_t numbers = sp_max_size(limits->tokens, limits->targets);
+  f->all_rows = malloc(numbers * sizeof *f->all_rows);
+  if (!f->all_rows) {
+    status = sp_fail_memory(err, numbers * sizeof *f->all_rows);
     goto destroy;
   }
   *out = f;
@@ -142,8 +141,7 @@ void sp_forward_destroy(struct sp_forward *f) {
   if (f->stream) {
     b->stream_destroy(f->stream);
   }
-  free(f->index);
-  free(f->taken);
+  free(f->all_rows);
   free(f);
 }
 
@@ -273,66 +271,72 @@ static enum sp_status last_layer_rows(struct sp_forward *f, const struct sp_laye
   return feed_forward(f, layer, rows, res, act, err);
 }
 
-/* The rows that go on to the heads: the scored ones, and without the saving all others behind. */
-static size_t order_rows(struct sp_forward *f, const struct sp_batch *batch) {
-  size_t rows = 0;
-  for (size_t t = 0; t < batch->tokens; t++) {
-    f->taken[t] = false;
-  }
-  for (; rows < batch->rows; rows++) {
-    f->index[rows] = batch->row_token[rows];
-    f->taken[batch->row_token[rows]] = true;
-  }
-  for (uint32_t t = 0; t < batch->tokens && !(f->savings & SP_SAVING_HEAD); t++) {
-    if (!f->taken[t]) {
-      f->index[rows++] = t;
-    }
-  }
-  return rows;
-}
-
-/* Leaves *rows rows in row_res and row_act, the batch's scored rows first. */
+/* Leaves the batch's scored rows in row_res and row_act; without the head saving every token's. */
 static enum sp_status last_layer(struct sp_forward *f, const struct sp_layer *layer,
                                  const struct sp_batch *batch, const struct spans *spans,
-                                 size_t *rows, struct sp_error *err) {
+                                 struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
-  bool trim = (f->savings & SP_SAVING_TRIM) && (f->savings & SP_SAVING_HEAD);
+  bool head = (f->savings & SP_SAVING_HEAD) != 0;
+  bool trim = head && (f->savings & SP_SAVING_TRIM);
+  size_t rows = head ? batch->rows : batch->tokens;
   const uint32_t *index;
   SP_TRY(b->linear(f->stream, layer->kv, f->act, batch->tokens, false, f->qkv, err));
   if (!trim) {
     SP_TRY(last_layer_rows(f, layer, batch, spans, false, batch->tokens, f->res, f->act, err));
   }
-  *rows = order_rows(f, batch);
-  SP_TRY(stage(f, f->index, *rows * sizeof *f->index, (const void **)&index, err));
-  SP_TRY(gather_rows(f, index, *rows, err));
-  return trim ? last_layer_rows(f, layer, batch, spans, true, *rows, f->row_res, f->row_act, err)
+  for (uint32_t t = 0; t < batch->tokens && !head; t++) {
+    f->all_rows[t] = t;
+  }
+  SP_TRY(stage(f, head ? batch->row_token : f->all_rows, rows * sizeof *index,
+               (const void **)&index, err));
+  SP_TRY(gather_rows(f, index, rows, err));
+  return trim ? last_layer_rows(f, layer, batch, spans, true, rows, f->row_res, f->row_act, err)
               : SP_OK;
 }
 
 /* ---- heads ---- */
 
-static enum sp_status mlm_head(struct sp_forward *f, const struct sp_batch *batch, size_t rows,
-                               float *logp, struct sp_error *err) {
+/* Rows with targets, as the vocabulary head reads them. */
+struct head_rows {
+  void *in;
+  size_t rows;
+  const uint32_t *target_row; /* host (N) */
+};
+
+static enum sp_status choose_mlm_rows(struct sp_forward *f, const struct sp_batch *batch,
+                                      struct head_rows *out, struct sp_error *err) {
+  size_t row_bytes = f->weights->config.hidden * f->device->act_bytes;
+  *out = (struct head_rows){f->row_act, batch->rows, batch->target_row};
+  if (!(f->savings & SP_SAVING_HEAD)) {
+    for (size_t t = 0; t < batch->targets; t++) {
+      f->all_rows[t] = batch->row_token[batch->mlm_row[batch->target_row[t]]];
+    }
+    *out = (struct head_rows){f->row_act, batch->tokens, f->all_rows};
+  } else if (batch->cls_rows > 0) { /* row_act holds other rows too */
+    const uint32_t *mlm_row;
+    *out = (struct head_rows){f->ctx, batch->rows - batch->cls_rows, batch->target_row};
+    SP_TRY(stage(f, batch->mlm_row, out->rows * sizeof *mlm_row, (const void **)&mlm_row, err));
+    SP_TRY(f->device->backend->gather(f->stream, f->row_act, row_bytes, mlm_row, out->rows, f->ctx,
+                                      err));
+  }
+  return SP_OK;
+}
+
+static enum sp_status mlm_head(struct sp_forward *f, const struct sp_batch *batch, float *logp,
+                               struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
-  size_t d = f->weights->config.hidden;
+  void *normed = f->device->act_bytes == f->device->res_bytes ? f->proj : f->ctx;
+  struct head_rows head;
   const uint32_t *target_row;
   const int32_t *target_id;
-  void *in = f->row_act;
-  if (batch->cls_rows > 0) { /* row_act holds other rows too */
-    const uint32_t *mlm_row;
-    rows = batch->rows - batch->cls_rows;
-    SP_TRY(stage(f, batch->mlm_row, rows * sizeof *mlm_row, (const void **)&mlm_row, err));
-    SP_TRY(b->gather(f->stream, f->row_act, d * f->device->act_bytes, mlm_row, rows, f->ctx, err));
-    in = f->ctx;
-  }
-  SP_TRY(stage(f, batch->target_row, batch->targets * 4, (const void **)&target_row, err));
+  SP_TRY(choose_mlm_rows(f, batch, &head, err));
+  SP_TRY(stage(f, head.target_row, batch->targets * 4, (const void **)&target_row, err));
   SP_TRY(stage(f, batch->target_id, batch->targets * 4, (const void **)&target_id, err));
-  SP_TRY(b->linear(f->stream, f->weights->transform, in, rows, true, f->proj, err));
-  SP_TRY(b->add_norm(f->stream, f->weights->transform_norm, f->proj, NULL, rows, f->proj,
-                     f->device->act_bytes == f->device->res_bytes ? f->proj : f->ctx, err));
-  SP_TRY(b->vocab_logp(f->stream, f->weights->vocab,
-                       f->device->act_bytes == f->device->res_bytes ? f->proj : f->ctx, rows,
-                       target_row, target_id, batch->targets, f->logp, err));
+  SP_TRY(b->linear(f->stream, f->weights->transform, head.in, head.rows, true, f->proj, err));
+  SP_TRY(b->add_norm(f->stream, f->weights->transform_norm, f->proj, NULL, head.rows, f->proj,
+                     normed, err));
+  SP_TRY(b->vocab_logp(f->stream, f->weights->vocab, normed, head.rows, target_row, target_id,
+                       batch->targets, f->logp, err));
   return b->download(f->stream, logp, f->logp, batch->targets * sizeof *logp, err);
 }
 
@@ -340,8 +344,14 @@ static enum sp_status cls_head(struct sp_forward *f, const struct sp_batch *batc
                                struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
   size_t row_bytes = f->weights->config.hidden * f->device->res_bytes;
-  const uint32_t *cls_row;
-  SP_TRY(stage(f, batch->cls_row, batch->cls_rows * sizeof *cls_row, (const void **)&cls_row, err));
+  const uint32_t *host = batch->cls_row, *cls_row;
+  if (!(f->savings & SP_SAVING_HEAD)) {
+    for (size_t r = 0; r < batch->cls_rows; r++) {
+      f->all_rows[r] = batch->row_token[batch->cls_row[r]];
+    }
+    host = f->all_rows;
+  }
+  SP_TRY(stage(f, host, batch->cls_rows * sizeof *cls_row, (const void **)&cls_row, err));
   SP_TRY(b->gather(f->stream, f->row_res, row_bytes, cls_row, batch->cls_rows, f->proj, err));
   SP_TRY(b->score_head(f->stream, (const struct sp_dense *const *)f->weights->cls,
                        f->weights->n_cls, f->proj, batch->cls_rows, f->cls, err));
@@ -353,7 +363,6 @@ enum sp_status sp_forward_run(struct sp_forward *f, const struct sp_batch *batch
   const struct sp_backend *b = f->device->backend;
   size_t layers = f->weights->config.layers, s = batch->sequences;
   struct spans spans;
-  size_t rows;
   f->staging_used = 0;
   SP_TRY(embed(f, batch, err));
   SP_TRY(stage(f, batch->token_start, (s + 1) * 4, (const void **)&spans.token_start, err));
@@ -365,12 +374,12 @@ enum sp_status sp_forward_run(struct sp_forward *f, const struct sp_batch *batch
   for (size_t l = 0; l + 1 < layers; l++) {
     SP_TRY(inner_layer(f, &f->weights->layers[l], batch, &spans, err));
   }
-  SP_TRY(last_layer(f, &f->weights->layers[layers - 1], batch, &spans, &rows, err));
+  SP_TRY(last_layer(f, &f->weights->layers[layers - 1], batch, &spans, err));
   if (batch->cls_rows > 0) {
     SP_TRY(cls_head(f, batch, cls, err));
   }
   if (batch->targets > 0) {
-    SP_TRY(mlm_head(f, batch, rows, logp, err));
+    SP_TRY(mlm_head(f, batch, logp, err));
   }
   return b->finish(f->stream, err);
 }

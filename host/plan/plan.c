@@ -185,21 +185,23 @@ static uint32_t add_sequence(struct builder *b, uint32_t base, uint32_t lo, uint
   return found == next ? append_sequence(b, base, lo, hi) : found;
 }
 
+/* Rows of a sequence stand in the order of their positions; the usual place is the end. */
 static uint32_t add_row(struct builder *b, uint32_t seq, uint32_t position, bool is_cls) {
   struct seq_node *node = &b->seqs[seq];
-  for (uint32_t r = node->first_row; r != NONE; r = b->rows[r].next) {
-    if (b->rows[r].position == position && b->rows[r].is_cls == is_cls) {
-      return r;
-    }
+  uint32_t *link = &node->first_row;
+  if (node->last_row != NONE && b->rows[node->last_row].position < position) {
+    link = &b->rows[node->last_row].next;
+  }
+  while (*link != NONE && b->rows[*link].position < position) {
+    link = &b->rows[*link].next;
+  }
+  if (*link != NONE && b->rows[*link].position == position) {
+    return *link;
   }
   uint32_t row = b->n_rows++;
-  b->rows[row] = (struct row_node){position, is_cls, NONE, NONE, 0, NONE, 0};
-  if (node->first_row == NONE) {
-    node->first_row = row;
-  } else {
-    b->rows[node->last_row].next = row;
-  }
-  node->last_row = row;
+  b->rows[row] = (struct row_node){position, is_cls, NONE, NONE, 0, *link, 0};
+  node->last_row = *link == NONE ? row : node->last_row;
+  *link = row;
   return row;
 }
 
@@ -250,8 +252,7 @@ static void add_masked_copies(struct builder *b, uint32_t base, bool to_word_end
   }
 }
 
-/* Every token is a target of the one plain sequence. A row of it is new unless the sequence was
- * known already, so the search of add_row is skipped for a fresh one. */
+/* Every token is a target of the one plain sequence. */
 static void add_maskless(struct builder *b, uint32_t base) {
   const int32_t *ids = b->plan->base_ids + b->plan->base_start[base];
   uint32_t sep = sp_plan_base_len(b->plan, base) - 1;
