@@ -25,6 +25,17 @@ int sp_status_exit_code(enum sp_status status) {
   return (int)status >= 0 && (int)status < status_count ? status_table[status].exit_code : 2;
 }
 
+/* `len` less a character at the end that is cut off. */
+static size_t whole_characters(const char *text, size_t len) {
+  size_t lead = len;
+  do {
+    lead -= lead > 0;
+  } while (lead > 0 && len - lead < 4 && ((unsigned char)text[lead] & 0xc0) == 0x80);
+  unsigned char c = (unsigned char)text[lead];
+  size_t wide = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+  return len > 0 && lead + wide > len ? lead : len;
+}
+
 /* Copies `from` into err->message with control characters escaped; cuts at a whole character. */
 static void store_message(struct sp_error *err, const char *from) {
   size_t used = 0;
@@ -33,18 +44,12 @@ static void store_message(struct sp_error *err, const char *from) {
     int wide = (*c < 0x20 || *c == 0x7f) ? snprintf(piece, sizeof piece, "\\x%02x", *c)
                                          : snprintf(piece, sizeof piece, "%c", *c);
     if (used + (size_t)wide >= sizeof err->message) {
-      while (used > 0 && ((unsigned char)err->message[used - 1] & 0xc0) == 0x80) {
-        used--;
-      }
-      if (used > 0 && (unsigned char)err->message[used - 1] >= 0xc0) {
-        used--;
-      }
       break;
     }
     memcpy(err->message + used, piece, (size_t)wide);
     used += (size_t)wide;
   }
-  err->message[used] = '\0';
+  err->message[whole_characters(err->message, used)] = '\0';
 }
 
 static enum sp_status fail_v(struct sp_error *err, enum sp_status status, const char *suffix,
