@@ -19,7 +19,7 @@ BLOCK = 1 << 20
 
 DEFAULTS = dict(layers=2, hidden=32, heads=2, ffn=64, vocab=100, positions=64, type_vocab=2, seed=1,
                 arch="mlm", dtype="f32", decoder="tied", pooler=False, classifier_hidden=0,
-                gamma_beta=False, no_prefix=False, extra=False, shards=1, act="gelu",
+                gamma_beta=False, no_prefix=False, extra=False, shards=1, act="gelu", eps="1e-12",
                 config_extra=None, vocab_file=None)
 
 
@@ -125,6 +125,8 @@ class TensorList:
         self.add("cls.predictions", "bias", (o["vocab"],), SMALL_FACTOR, 0)
         if o["decoder"] != "tied":
             self.weight("cls.predictions.decoder", o["vocab"], o["hidden"], WORD_SCALE)
+        if o["decoder"] == "untied":
+            self.add("cls.predictions.decoder", "bias", (o["vocab"],), SMALL_FACTOR, 0)
         if o["decoder"] == "copy":
             name, _, *rest = self.items[-1]
             self.items[-1] = (name, "bert.embeddings.word_embeddings.weight", *rest)
@@ -183,7 +185,7 @@ def config_text(o):
                f'"num_hidden_layers": {o["layers"]}', f'"num_attention_heads": {o["heads"]}',
                f'"intermediate_size": {o["ffn"]}', f'"max_position_embeddings": {o["positions"]}',
                f'"type_vocab_size": {o["type_vocab"]}', f'"hidden_act": "{o["act"]}"',
-               '"layer_norm_eps": 1e-12', f'"tie_word_embeddings": {tied}']
+               f'"layer_norm_eps": {o["eps"]}', f'"tie_word_embeddings": {tied}']
     if o["config_extra"]:
         members.append(o["config_extra"])
     return "{\n  " + ",\n  ".join(members) + "\n}\n"

@@ -21,7 +21,8 @@ struct sp_random_model sp_random_model_default(void) {
                                   .type_vocab = 2,
                                   .seed = 1,
                                   .shards = 1,
-                                  .act = "gelu"};
+                                  .act = "gelu",
+                                  .eps = "1e-12"};
 }
 
 uint64_t sp_fnv1a(uint64_t hash, const void *data, size_t len) {
@@ -43,8 +44,8 @@ static enum sp_status write_config(const struct sp_random_model *model, struct s
   SP_TRY(sp_buf_printf(text, err,
                        "  \"intermediate_size\": %zu,\n  \"max_position_embeddings\": %zu,\n"
                        "  \"type_vocab_size\": %zu,\n  \"hidden_act\": \"%s\",\n"
-                       "  \"layer_norm_eps\": 1e-12,\n  \"tie_word_embeddings\": %s",
-                       model->ffn, model->positions, model->type_vocab, model->act,
+                       "  \"layer_norm_eps\": %s,\n  \"tie_word_embeddings\": %s",
+                       model->ffn, model->positions, model->type_vocab, model->act, model->eps,
                        model->decoder == SP_RANDOM_UNTIED ? "false" : "true"));
   if (model->config_extra) {
     SP_TRY(sp_buf_printf(text, err, ",\n  %s", model->config_extra));

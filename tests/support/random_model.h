@@ -29,7 +29,8 @@ extern "C" {
 
 enum sp_random_heads { SP_RANDOM_MLM, SP_RANDOM_CLS, SP_RANDOM_BOTH };
 enum sp_random_dtype { SP_RANDOM_F32, SP_RANDOM_BF16, SP_RANDOM_F16 };
-/* tied: not in the file; copy: in the file, equal to the word embeddings; untied: its own values */
+/* tied: not in the file; copy: in the file, equal to the word embeddings; untied: weight and bias
+ * of its own */
 enum sp_random_decoder { SP_RANDOM_TIED, SP_RANDOM_COPY, SP_RANDOM_UNTIED };
 
 struct sp_random_model {
@@ -46,18 +47,25 @@ struct sp_random_model {
   bool extra;               /* tensors that scoring does not need, one of them I64 */
   size_t shards;            /* over 1: so many files and an index */
   const char *act;          /* hidden_act */
+  const char *eps;          /* layer_norm_eps, as the config shall write it */
   const char *config_extra; /* members added to config.json, such as "\"score_kind\": \"cost\"" */
   const char *vocab_file;   /* copied; NULL: a made vocabulary of `vocab` pieces */
 };
 
-/* 2 layers, hidden 32, 2 heads, ffn 64, vocabulary 100, 64 positions, seed 1, MLM, F32, tied, gelu.
- */
+/* 2 layers, hidden 32, 2 heads, ffn 64, vocabulary 100, 64 positions, seed 1, MLM, F32, tied, gelu,
+ * eps 1e-12. */
 struct sp_random_model sp_random_model_default(void);
 
 /* Writes config.json, the weights and vocab.txt into `directory`, which is made when absent. The
  * made vocabulary is [PAD] [UNK] [CLS] [SEP] [MASK], a to z, ##a to ##z, ', then w57, w58, ... */
 SP_MUST_CHECK enum sp_status sp_random_model_write(const struct sp_random_model *model,
                                                    const char *directory, struct sp_error *err);
+
+/* Sets the member `name` from its text ("mlm", "f16", "768"); a true member takes NULL. False: no
+ * such member or value. Texts are kept, not copied. */
+bool sp_random_model_set(struct sp_random_model *model, const char *name, const char *value);
+/* False also for a name that is no member. */
+bool sp_random_model_needs_value(const char *name);
 
 #define SP_FNV_START 0xcbf29ce484222325u
 /* Continues FNV-1a-64 over `len` more bytes. */

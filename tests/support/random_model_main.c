@@ -1,110 +1,41 @@
 /* random_model - writes a model directory with random weights:
  *
  *   random_model --layers 12 --hidden 768 --heads 12 --ffn 3072 --vocab 30522 --positions 512 \
- *     --arch mlm --dtype f32 --seed 1 OUT */
-#include <stddef.h>
+ *     --arch mlm --dtype f32 --seed 1 OUT
+ *
+ * Every member of struct sp_random_model is an option, with dashes for underscores. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "random_model.h"
 
-enum kind { number, text, truth, choice };
+enum { name_bytes = 32 };
 
-struct option {
-  const char *name;
-  enum kind kind;
-  size_t offset;
-  const char *choices[4];
-};
-
-#define FIELD(field) offsetof(struct sp_random_model, field)
-
-static const struct option options[] = {
-    {"--layers", number, FIELD(layers), {0}},
-    {"--hidden", number, FIELD(hidden), {0}},
-    {"--heads", number, FIELD(heads), {0}},
-    {"--ffn", number, FIELD(ffn), {0}},
-    {"--vocab", number, FIELD(vocab), {0}},
-    {"--positions", number, FIELD(positions), {0}},
-    {"--type-vocab", number, FIELD(type_vocab), {0}},
-    {"--seed", number, FIELD(seed), {0}},
-    {"--arch", choice, FIELD(arch), {"mlm", "cls", "both"}},
-    {"--dtype", choice, FIELD(dtype), {"f32", "bf16", "f16"}},
-    {"--decoder", choice, FIELD(decoder), {"tied", "copy", "untied"}},
-    {"--pooler", truth, FIELD(pooler), {0}},
-    {"--classifier-hidden", number, FIELD(classifier_hidden), {0}},
-    {"--gamma-beta", truth, FIELD(gamma_beta), {0}},
-    {"--no-prefix", truth, FIELD(no_prefix), {0}},
-    {"--extra", truth, FIELD(extra), {0}},
-    {"--shards", number, FIELD(shards), {0}},
-    {"--act", text, FIELD(act), {0}},
-    {"--config-extra", text, FIELD(config_extra), {0}},
-    {"--vocab-file", text, FIELD(vocab_file), {0}},
-};
-
-_Static_assert(sizeof(size_t) == sizeof(uint64_t), "seed is set as the sizes are");
-_Static_assert(sizeof(enum sp_random_heads) == sizeof(unsigned), "choices are set as unsigned");
-
-static bool set_choice(const struct option *option, const char *value, char *field) {
-  for (unsigned i = 0; i < 4 && option->choices[i]; i++) {
-    if (strcmp(option->choices[i], value) == 0) {
-      memcpy(field, &i, sizeof i);
-      return true;
-    }
+/* "--no-prefix" is the member no_prefix; empty for what is no option. */
+static void member_name(const char *argument, char out[name_bytes]) {
+  out[0] = '\0';
+  if (strncmp(argument, "--", 2) != 0) {
+    return;
   }
-  return false;
-}
-
-static bool set_number(const char *value, char *field) {
-  char *end;
-  size_t parsed = strtoull(value, &end, 10);
-  memcpy(field, &parsed, sizeof parsed);
-  return *value >= '0' && *value <= '9' && *end == '\0';
-}
-
-static bool set_value(struct sp_random_model *model, const struct option *option,
-                      const char *value) {
-  char *field = (char *)model + option->offset;
-  switch (option->kind) {
-    case number:
-      return set_number(value, field);
-    case text:
-      memcpy(field, &value, sizeof value);
-      return true;
-    case choice:
-      return set_choice(option, value, field);
-    default:
-      *(bool *)field = true;
-      return true;
+  snprintf(out, name_bytes, "%s", argument + 2);
+  for (char *at = out; *at; at++) {
+    *at = *at == '-' ? '_' : *at;
   }
-}
-
-static const struct option *find(const char *name) {
-  for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
-    if (strcmp(options[i].name, name) == 0) {
-      return &options[i];
-    }
-  }
-  return NULL;
 }
 
 /* The directory, or NULL when the arguments are wrong. */
 static const char *parse(int argc, char **argv, struct sp_random_model *model) {
   const char *directory = NULL;
   for (int i = 1; i < argc; i++) {
-    const struct option *option = find(argv[i]);
-    if (!option) {
-      if (directory || argv[i][0] == '-') {
-        return NULL;
-      }
+    char name[name_bytes];
+    member_name(argv[i], name);
+    if (!name[0] && !directory) {
       directory = argv[i];
       continue;
     }
-    if (option->kind != truth && ++i == argc) {
-      return NULL;
-    }
-    if (!set_value(model, option, argv[i])) {
+    const char *value = sp_random_model_needs_value(name) && i + 1 < argc ? argv[++i] : NULL;
+    if (!sp_random_model_set(model, name, value)) {
+      fprintf(stderr, "random_model: %s: no such option, or no value for it\n", argv[i]);
       return NULL;
     }
   }

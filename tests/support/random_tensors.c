@@ -116,6 +116,9 @@ static void add_mlm_head(const struct sp_random_model *model, struct sp_random_t
   if (model->decoder != SP_RANDOM_TIED) {
     add_weight(model, list, "cls.predictions.decoder", model->vocab, model->hidden, word_scale);
   }
+  if (model->decoder == SP_RANDOM_UNTIED) {
+    add_vector(model, list, "cls.predictions.decoder", "bias", model->vocab, 0);
+  }
   if (model->decoder == SP_RANDOM_COPY && !list->failed) {
     struct sp_random_tensor *decoder = &list->items[list->count - 1];
     snprintf(decoder->canon, sizeof decoder->canon, "bert.embeddings.word_embeddings.weight");
