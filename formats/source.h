@@ -1,10 +1,14 @@
 /* source.h - bytes of an input file, decompressed on the way.
  *
- * A source reads a plain, .zst or .gz file (told by its magic bytes, not by its name) or standard
- * input ("-") as one stream; concatenated frames and members are one stream, skippable frames are
- * skipped.  It hashes the file's own (compressed) bytes while reading.
- * Errors: SP_EIO when the file cannot be opened or read; SP_EINPUT with path and offset when the
- * compressed data is corrupt or ends early. */
+ * A source reads a plain, .zst or .gz file (told by its magic bytes, not by its name), standard
+ * input ("-") or memory as one stream; concatenated frames and members are one stream, skippable
+ * frames are skipped.  It hashes the file's own (compressed) bytes while reading.
+ *
+ * Flow       open; peek, skip_bom; read or line until the end; digest; close.
+ * Memory     bounded: a stored block, the longest line, and for zstd a window of at most 128 MiB.
+ * Errors     SP_EIO when the file cannot be opened or read; SP_EINPUT with path and byte offset
+ *            when the compressed data is corrupt or ends early.
+ * Threads    a source belongs to one thread at a time. */
 #ifndef SP_FORMATS_SOURCE_H
 #define SP_FORMATS_SOURCE_H
 
@@ -18,11 +22,22 @@ struct sp_source;
 
 SP_MUST_CHECK enum sp_status sp_source_open(const char *path, struct sp_source **out,
                                             struct sp_error *err);
+/* Reads `bytes` as if they were the file `name`; they must live as long as the source. */
+SP_MUST_CHECK enum sp_status sp_source_open_memory(const char *name, struct sp_text bytes,
+                                                   struct sp_source **out, struct sp_error *err);
+/* NULL is fine. */
 void sp_source_close(struct sp_source *source);
 
 /* Reads up to `capacity` bytes; *got is 0 only at the end. */
 SP_MUST_CHECK enum sp_status sp_source_read(struct sp_source *source, void *data, size_t capacity,
                                             size_t *got, struct sp_error *err);
+
+/* The next `want` bytes, fewer only before the end, without consuming them. Valid until the next
+ * call. */
+SP_MUST_CHECK enum sp_status sp_source_peek(struct sp_source *source, size_t want,
+                                            struct sp_text *head, struct sp_error *err);
+/* Consumes a UTF-8 byte order mark if the next bytes are one. */
+SP_MUST_CHECK enum sp_status sp_source_skip_bom(struct sp_source *source, struct sp_error *err);
 
 /* One line without its "\n" or "\r\n"; *found is false at the end. The text (followed by
  * SP_BUF_PADDING readable bytes) is valid until the next call.  A line over `ceiling` bytes is
@@ -32,6 +47,7 @@ SP_MUST_CHECK enum sp_status sp_source_line(struct sp_source *source, size_t cei
                                             struct sp_error *err);
 /* The line number of the last line handed out, from 1. */
 uint64_t sp_source_line_number(const struct sp_source *source);
+/* For messages: the path, or "(standard input)". */
 const char *sp_source_path(const struct sp_source *source);
 
 /* What the manifest keeps of a file. */
@@ -40,7 +56,8 @@ struct sp_file_digest {
   char xxh128[33]; /* XXH3-128 of those bytes, lower-case hexadecimal */
 };
 
-/* Reads what is left of the file's bytes and gives the digest of all of them. */
+/* Reads what is left of the file's bytes, without decompressing them, and gives the digest of all
+ * of them. The source is at its end afterwards. */
 SP_MUST_CHECK enum sp_status sp_source_digest(struct sp_source *source,
                                               struct sp_file_digest *digest, struct sp_error *err);
 

@@ -1,0 +1,307 @@
+#include "archive.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "archive_detect.h"
+#include "archive_espnet2.h"
+#include "archive_reader.h"
+#include "checked.h"
+
+static const char *const format_names[] = {
+#define X(name, option, text) option,
+    SP_ARCHIVE_FORMAT_MAP(X)
+#undef X
+};
+
+static const struct sp_reader_format *const readers[] = {
+    [SP_FORMAT_JSONL] = &sp_reader_jsonl,
+    [SP_FORMAT_MLM] = &sp_reader_mlm,
+    [SP_FORMAT_TEXT] = &sp_reader_text,
+    [SP_FORMAT_ESPNET2] = NULL,
+};
+
+enum { n_formats = (int)(sizeof format_names / sizeof format_names[0]) };
+
+struct sp_archive {
+  enum sp_archive_format format;
+  char **paths; /* (n_paths) */
+  size_t n_paths, next_path;
+  const char *path; /* of the open file, as given */
+  struct sp_reader reader;
+  struct sp_espnet2 *espnet2;    /* the open directory */
+  struct sp_archive_file *files; /* (n_files) finished; paths are owned */
+  size_t n_files;
+  struct sp_buf place;
+};
+
+const char *sp_archive_format_name(enum sp_archive_format format) {
+  return (int)format >= 0 && (int)format < n_formats ? format_names[format] : "unknown";
+}
+
+enum sp_status sp_archive_format_parse(const char *name, enum sp_archive_format *out,
+                                       struct sp_error *err) {
+  for (int i = 0; i < n_formats; i++) {
+    if (strcmp(name, format_names[i]) == 0) {
+      *out = (enum sp_archive_format)i;
+      return SP_OK;
+    }
+  }
+  return sp_fail(err, SP_EUSAGE,
+                 "unknown archive format '%s'; known are auto, jsonl, mlm, espnet2 "
+                 "and text",
+                 name);
+}
+
+static void close_file(struct sp_archive *archive) {
+  const struct sp_reader_format *format = readers[archive->format];
+  if (archive->reader.source && format && format->stop) {
+    format->stop(&archive->reader);
+  }
+  sp_source_close(archive->reader.source);
+  archive->reader.source = NULL;
+  sp_espnet2_close(archive->espnet2);
+  archive->espnet2 = NULL;
+}
+
+void sp_archive_close(struct sp_archive *archive) {
+  if (!archive) {
+    return;
+  }
+  close_file(archive);
+  sp_reader_release(&archive->reader);
+  for (size_t i = 0; i < archive->n_paths; i++) {
+    free(archive->paths[i]);
+  }
+  for (size_t i = 0; i < archive->n_files; i++) {
+    free((char *)archive->files[i].path);
+  }
+  free(archive->paths);
+  free(archive->files);
+  sp_buf_release(&archive->place);
+  free(archive);
+}
+
+/* Keeps path and digest of a file that was read. */
+static enum sp_status add_file(struct sp_archive *archive, const char *path,
+                               struct sp_source *source, struct sp_error *err) {
+  struct sp_archive_file file;
+  SP_TRY(sp_source_digest(source, &file.digest, err));
+  size_t bytes = sp_mul_sat(archive->n_files + 1, sizeof file);
+  struct sp_archive_file *files = realloc(archive->files, bytes);
+  archive->files = files ? files : archive->files;
+  file.path = strdup(path);
+  if (!files || !file.path) {
+    free((char *)file.path);
+    return sp_fail_memory(err, bytes);
+  }
+  files[archive->n_files++] = file;
+  return SP_OK;
+}
+
+static enum sp_status add_espnet2_file(void *context, struct sp_source *source,
+                                       struct sp_error *err) {
+  return add_file(context, sp_source_path(source), source, err);
+}
+
+static enum sp_status copy_paths(struct sp_archive *archive, const char *const *paths,
+                                 size_t n_paths, struct sp_error *err) {
+  archive->paths = calloc(n_paths ? n_paths : 1, sizeof *archive->paths);
+  if (!archive->paths) {
+    return sp_fail_memory(err, sp_mul_sat(n_paths, sizeof *archive->paths));
+  }
+  for (; archive->n_paths < n_paths; archive->n_paths++) {
+    char *copy = strdup(paths[archive->n_paths]);
+    if (!copy) {
+      return sp_fail_memory(err, strlen(paths[archive->n_paths]));
+    }
+    archive->paths[archive->n_paths] = copy;
+  }
+  return SP_OK;
+}
+
+static bool is_directory(const char *path) {
+  struct stat info;
+  return strcmp(path, "-") != 0 && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* All paths must exist before the first is read, so that a typing error is told at once. */
+static enum sp_status check_paths(struct sp_archive *archive, struct sp_error *err) {
+  size_t n_directories = 0, n_standard_input = 0;
+  if (archive->n_paths == 0) {
+    return sp_fail(err, SP_EUSAGE, "no archive is given");
+  }
+  for (size_t i = 0; i < archive->n_paths; i++) {
+    struct stat info;
+    const char *path = archive->paths[i];
+    bool standard_input = strcmp(path, "-") == 0;
+    n_standard_input += standard_input;
+    n_directories += is_directory(path);
+    if (!standard_input && stat(path, &info) != 0) {
+      return sp_fail_errno(err, SP_EIO, "cannot open %s", path);
+    }
+  }
+  if (n_standard_input > 1) {
+    return sp_fail(err, SP_EUSAGE, "standard input (-) is given twice");
+  }
+  if (archive->format == SP_FORMAT_AUTO && n_directories > 0) {
+    archive->format = SP_FORMAT_ESPNET2;
+  }
+  bool want_directories = archive->format == SP_FORMAT_ESPNET2;
+  for (size_t i = 0; i < archive->n_paths; i++) {
+    if (is_directory(archive->paths[i]) != want_directories) {
+      return sp_fail(
+          err, SP_EUSAGE, "%s is %s directory, but %s archives are %s", archive->paths[i],
+          want_directories ? "no" : "a",
+          archive->format == SP_FORMAT_AUTO ? "other" : sp_archive_format_name(archive->format),
+          want_directories ? "directories" : "files");
+    }
+  }
+  return SP_OK;
+}
+
+/* Makes the reader ready for its source; resolves the format at the first one. */
+static enum sp_status start_source(struct sp_archive *archive, struct sp_error *err) {
+  struct sp_reader *reader = &archive->reader;
+  SP_TRY(sp_source_skip_bom(reader->source, err));
+  if (archive->format == SP_FORMAT_AUTO) {
+    SP_TRY(sp_archive_detect(reader->source, reader->json, &archive->format, err));
+  }
+  const struct sp_reader_format *format = readers[archive->format];
+  return format->start ? format->start(reader, err) : SP_OK;
+}
+
+static enum sp_status open_next(struct sp_archive *archive, struct sp_error *err) {
+  archive->path = archive->paths[archive->next_path++];
+  if (archive->format == SP_FORMAT_ESPNET2) {
+    return sp_espnet2_open(archive->path, add_espnet2_file, archive, &archive->espnet2, err);
+  }
+  SP_TRY(sp_source_open(archive->path, &archive->reader.source, err));
+  return start_source(archive, err);
+}
+
+static enum sp_status create(enum sp_archive_format format, struct sp_archive **out,
+                             struct sp_error *err) {
+  struct sp_archive *archive = calloc(1, sizeof *archive);
+  if (!archive) {
+    return sp_fail_memory(err, sizeof *archive);
+  }
+  archive->format = format;
+  archive->reader.json = sp_json_create();
+  if (!archive->reader.json) {
+    sp_archive_close(archive);
+    return sp_fail_memory(err, sizeof *archive);
+  }
+  *out = archive;
+  return SP_OK;
+}
+
+enum sp_status sp_archive_open(const char *const *paths, size_t n_paths,
+                               enum sp_archive_format format, struct sp_archive **out,
+                               struct sp_error *err) {
+  enum sp_status status;
+  struct sp_archive *archive = NULL;
+  SP_TRY(create(format, &archive, err));
+  SP_TRY_GOTO(copy_paths(archive, paths, n_paths, err), close_archive);
+  SP_TRY_GOTO(check_paths(archive, err), close_archive);
+  SP_TRY_GOTO(open_next(archive, err), close_archive);
+  *out = archive;
+  return SP_OK;
+
+close_archive:
+  sp_archive_close(archive);
+  return status;
+}
+
+enum sp_status sp_archive_open_source(struct sp_source *source, enum sp_archive_format format,
+                                      struct sp_archive **out, struct sp_error *err) {
+  enum sp_status status;
+  struct sp_archive *archive = NULL;
+  if (format == SP_FORMAT_ESPNET2) {
+    sp_source_close(source);
+    return sp_fail(err, SP_EUSAGE, "an ESPnet2 archive is a directory, not one stream");
+  }
+  status = create(format, &archive, err);
+  if (status != SP_OK) {
+    sp_source_close(source);
+    return status;
+  }
+  const char *path = sp_source_path(source);
+  archive->reader.source = source;
+  SP_TRY_GOTO(copy_paths(archive, &path, 1, err), close_archive);
+  archive->path = archive->paths[archive->next_path++];
+  SP_TRY_GOTO(start_source(archive, err), close_archive);
+  *out = archive;
+  return SP_OK;
+
+close_archive:
+  sp_archive_close(archive);
+  return status;
+}
+
+enum sp_archive_format sp_archive_get_format(const struct sp_archive *archive) {
+  return archive->format;
+}
+
+/* Keeps the digest of what is open, whether it was read to its end or not, and closes it. */
+static enum sp_status end_file(struct sp_archive *archive, struct sp_error *err) {
+  enum sp_status status = SP_OK;
+  if (archive->espnet2) {
+    status = sp_espnet2_finish(archive->espnet2, err);
+  } else if (archive->reader.source) {
+    status = add_file(archive, archive->path, archive->reader.source, err);
+  }
+  close_file(archive);
+  return status;
+}
+
+enum sp_status sp_archive_next(struct sp_archive *archive, struct sp_utt *utt, bool *found,
+                               struct sp_error *err) {
+  for (;;) {
+    *found = false;
+    if (archive->espnet2) {
+      SP_TRY(sp_espnet2_next(archive->espnet2, utt, found, err));
+    } else if (archive->reader.source) {
+      SP_TRY(readers[archive->format]->next(&archive->reader, utt, found, err));
+    }
+    if (*found) {
+      return SP_OK;
+    }
+    SP_TRY(end_file(archive, err));
+    if (archive->next_path == archive->n_paths) {
+      return SP_OK;
+    }
+    SP_TRY(open_next(archive, err));
+  }
+}
+
+const char *sp_archive_place(struct sp_archive *archive) {
+  struct sp_reader *reader = &archive->reader;
+  uint64_t line = reader->line;
+  const char *path = archive->path;
+  if (archive->espnet2) {
+    path = sp_espnet2_place(archive->espnet2, &line);
+  } else if (reader->source) {
+    path = sp_source_path(reader->source);
+  }
+  sp_buf_clear(&archive->place);
+  if (sp_buf_printf(&archive->place, NULL, "%s:%llu", path, (unsigned long long)line) != SP_OK ||
+      !sp_buf_cstr(&archive->place)) {
+    return path;
+  }
+  return archive->place.data;
+}
+
+enum sp_status sp_archive_files(struct sp_archive *archive, const struct sp_archive_file **files,
+                                size_t *n_files, struct sp_error *err) {
+  SP_TRY(end_file(archive, err));
+  while (archive->next_path < archive->n_paths) {
+    SP_TRY(open_next(archive, err));
+    SP_TRY(end_file(archive, err));
+  }
+  *files = archive->files;
+  *n_files = archive->n_files;
+  return SP_OK;
+}

@@ -1,0 +1,163 @@
+#include "archive_detect.h"
+
+#include <string.h>
+
+#include "json_members.h"
+
+enum { first_look = 64 * 1024 };
+
+static bool starts_with(struct sp_text text, const char *prefix) {
+  size_t len = strlen(prefix);
+  return text.len >= len && memcmp(text.data, prefix, len) == 0;
+}
+
+static size_t space_before(struct sp_text head) {
+  size_t at = 0;
+  while (at < head.len && strchr(" \t\r\n", head.data[at]) && head.data[at]) {
+    at++;
+  }
+  return at;
+}
+
+/* An object of hypotheses, or an empty one, is what an mlm document holds. */
+static bool is_nbest_object(struct sp_json_value value) {
+  struct sp_json_cursor cursor;
+  struct sp_json_value inner;
+  struct sp_text key;
+  if (!sp_json_object_begin(value, &cursor)) {
+    return false;
+  }
+  bool empty = true;
+  while (sp_json_object_next(&cursor, &key, &inner)) {
+    if (starts_with(key, "hyp_") || sp_text_equal(key, SP_TEXT_LITERAL("ref"))) {
+      return true;
+    }
+    empty = false;
+  }
+  return empty;
+}
+
+/* What one member {"key":value} of the document says: SP_FORMAT_AUTO when nothing. */
+static enum sp_archive_format told_by(struct sp_json_value member) {
+  struct sp_json_cursor cursor;
+  struct sp_json_value value;
+  struct sp_text key;
+  if (!sp_json_object_begin(member, &cursor) || !sp_json_object_next(&cursor, &key, &value)) {
+    return SP_FORMAT_AUTO;
+  }
+  if (sp_json_type_of(value) == SP_JSON_OBJECT) {
+    return is_nbest_object(value) ? SP_FORMAT_MLM : SP_FORMAT_AUTO;
+  }
+  bool own =
+      sp_text_equal(key, SP_TEXT_LITERAL("id")) || sp_text_equal(key, SP_TEXT_LITERAL("hyps"));
+  return own ? SP_FORMAT_JSONL : SP_FORMAT_AUTO;
+}
+
+/* What a look at the first object gave. */
+struct look {
+  enum sp_archive_format format; /* SP_FORMAT_AUTO: not told */
+  bool has_members;
+  bool broken; /* the look ended before the object did */
+};
+
+/* Goes through the members until one tells the format. A failure is no error here: the bytes may
+ * just be cut, and if not, the format's reader will name the place. */
+static enum sp_status scan(struct sp_json_members *members, struct sp_json *json,
+                           struct look *look) {
+  bool found;
+  do {
+    struct sp_text member;
+    struct sp_json_value value;
+    uint64_t line;
+    SP_TRY(sp_json_members_next(members, &member, &line, &found, NULL));
+    if (found) {
+      look->has_members = true;
+      SP_TRY(sp_json_parse(json, member, "", line, &value, NULL));
+      look->format = told_by(value);
+    }
+  } while (found && look->format == SP_FORMAT_AUTO);
+  look->broken = false;
+  return SP_OK;
+}
+
+static enum sp_status scan_text(struct sp_text text, struct sp_json *json, struct look *look,
+                                struct sp_error *err) {
+  struct sp_source *source = NULL;
+  struct sp_json_members *members = NULL;
+  *look = (struct look){.broken = true};
+  SP_TRY(sp_source_open_memory("", text, &source, err));
+  enum sp_status status = sp_json_members_create(source, '{', SP_RECORD_CEILING, &members, err);
+  if (status == SP_OK) {
+    look->broken = scan(members, json, look) != SP_OK;
+  }
+  sp_json_members_destroy(members);
+  sp_source_close(source);
+  return status;
+}
+
+/* A document of one object, or one object a line. */
+static enum sp_status scan_head(struct sp_text head, struct sp_json *json, struct look *look,
+                                struct sp_error *err) {
+  SP_TRY(scan_text(head, json, look, err));
+  size_t from = space_before(head);
+  const char *end = memchr(head.data + from, '\n', head.len - from);
+  if (look->format == SP_FORMAT_AUTO && look->broken && end) {
+    struct sp_text line = {head.data, (size_t)(end - head.data)};
+    return scan_text(line, json, look, err);
+  }
+  return SP_OK;
+}
+
+static enum sp_status detect_object(struct sp_source *source, struct sp_json *json,
+                                    enum sp_archive_format *out, struct sp_error *err) {
+  struct look look;
+  size_t want = first_look;
+  bool whole;
+  do {
+    struct sp_text head;
+    SP_TRY(sp_source_peek(source, want, &head, err));
+    whole = head.len < want || want >= SP_RECORD_CEILING;
+    want *= 4;
+    SP_TRY(scan_head(head, json, &look, err));
+  } while (look.format == SP_FORMAT_AUTO && look.broken && !whole);
+  if (look.format == SP_FORMAT_AUTO && !look.broken && look.has_members) {
+    return sp_fail(err, SP_EINPUT,
+                   "%s: JSON, but neither an own archive line (\"id\", \"hyps\") nor mlm-scoring "
+                   "JSON (\"hyp_1\"); name what it is with --format",
+                   sp_source_path(source));
+  }
+  *out = look.format == SP_FORMAT_AUTO ? SP_FORMAT_MLM : look.format;
+  return SP_OK;
+}
+
+/* Text may begin with a bracket; a JSON array begins with another one, a brace or a quote. */
+static bool is_array(struct sp_text head, size_t at) {
+  struct sp_text rest = {head.data + at + 1, head.len - at - 1};
+  size_t next = space_before(rest);
+  return head.data[at] == '[' && next < rest.len && strchr("[{\"", rest.data[next]) &&
+         rest.data[next];
+}
+
+enum sp_status sp_archive_detect(struct sp_source *source, struct sp_json *json,
+                                 enum sp_archive_format *out, struct sp_error *err) {
+  struct sp_text head;
+  SP_TRY(sp_source_peek(source, 4096, &head, err));
+  const char *path = sp_source_path(source);
+  if (starts_with(head,
+                  "\xfd"
+                  "7zXZ") ||
+      starts_with(head, "BZh9") || starts_with(head, "PK\x03\x04")) {
+    return sp_fail(err, SP_EINPUT, "%s: packed in a way that is not read; use zstd or gzip", path);
+  }
+  size_t at = space_before(head);
+  if (at < head.len && head.data[at] == '{') {
+    return detect_object(source, json, out, err);
+  }
+  if (at < head.len && is_array(head, at)) {
+    return sp_fail(err, SP_EINPUT,
+                   "%s: a JSON array, which no known format is; if it is text, say --format text",
+                   path);
+  }
+  *out = SP_FORMAT_TEXT;
+  return SP_OK;
+}

@@ -1,0 +1,54 @@
+/* archive_drain.h - reads an archive to its end, touching every byte that is handed out. */
+#ifndef SP_TESTS_FUZZ_ARCHIVE_DRAIN_H
+#define SP_TESTS_FUZZ_ARCHIVE_DRAIN_H
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "archive.h"
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+static inline size_t drain_sum(struct sp_text text) {
+  size_t sum = 0;
+  for (size_t i = 0; i < text.len; i++) {
+    sum += (unsigned char)text.data[i];
+  }
+  return sum;
+}
+
+/* What every reader promises of an utterance; a broken promise ends the fuzzer. */
+static inline void drain_utt(const struct sp_utt *utt) {
+  size_t sum = drain_sum(utt->id) + (utt->has_ref ? drain_sum(utt->ref) : 0);
+  for (size_t i = 0; i < utt->n_hyps; i++) {
+    sum += drain_sum(utt->hyps[i].text);
+    if (!isfinite(utt->hyps[i].score)) {
+      abort();
+    }
+  }
+  if (utt->id.len == 0 || sum == 0) {
+    abort();
+  }
+}
+
+static inline void drain_archive(const unsigned char *data, size_t size,
+                                 enum sp_archive_format format) {
+  struct sp_error err;
+  struct sp_source *source = NULL;
+  struct sp_archive *archive = NULL;
+  struct sp_utt utt;
+  bool found = true;
+  struct sp_text bytes = {(const char *)data, size};
+  if (sp_source_open_memory("fuzz", bytes, &source, &err) != SP_OK ||
+      sp_archive_open_source(source, format, &archive, &err) != SP_OK) {
+    return;
+  }
+  while (found && sp_archive_next(archive, &utt, &found, &err) == SP_OK) {
+    if (found) {
+      drain_utt(&utt);
+    }
+  }
+  sp_archive_close(archive);
+}
+
+#endif

@@ -1,0 +1,7 @@
+/* jsonl_fuzz.c - any bytes as a jsonl archive. */
+#include "archive_drain.h"
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
+  drain_archive(data, size, SP_FORMAT_JSONL);
+  return 0;
+}

@@ -1,0 +1,7 @@
+/* mlm_fuzz.c - any bytes as a mlm archive. */
+#include "archive_drain.h"
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
+  drain_archive(data, size, SP_FORMAT_MLM);
+  return 0;
+}

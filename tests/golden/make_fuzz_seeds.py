@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Writes the seed corpora of the archive fuzzers.
+
+    make_fuzz_seeds.py tests/fuzz/corpus
+"""
+import gzip
+import pathlib
+import sys
+
+import zstandard
+
+LINE = b'{"id":"u 1","ref":"a b","hyps":[{"text":"a \\u00e9\\n","score":-1.5e0,"ctc":[1]},{"text":""}]}\n'
+MLM = b'{\n"u1": {"hyp_2": {"score": -2, "text": "b"}, "hyp_1": {"text": "a"}, "ref": "a"},\n"u2": {}}\n'
+KBEST = b"u1 R\nu2\n\xffu1 A B\nu2 \n\xffu1 tensor(-4.06, device='cuda:0')\nu2 -1e-5\n\xffu2 C\n\xffu2 0.0\n"
+ZSTD = zstandard.ZstdCompressor(write_checksum=True)
+
+SEEDS = {
+    "jsonl/line": LINE,
+    "jsonl/lines": b"\xef\xbb\xbf" + LINE + b"  \r\n" + LINE,
+    "jsonl/nan": b'{"id":"a","hyps":[{"text":"x","score":NaN}]}',
+    "jsonl/surrogates": b'{"id":"\\ud83d\\ude00","hyps":[{"text":"\\ud800"}]}',
+    "jsonl/twice": b'{"id":"a","id":"b","hyps":[]}',
+    "mlm/document": MLM,
+    "mlm/gap": b'{"u":{"hyp_1":{"text":"x"},"hyp_3":{"text":"x"}}}',
+    "mlm/cut": MLM[:40],
+    "mlm/strings": b'{"a\\"":{"hyp_1":{"text":"\\\\\\" ]}"}},"b":[1,{"x":"y"}]}',
+    "espnet2/lists": KBEST,
+    "espnet2/no-score": b"\xffu1 A\nu2\n\xff\xffu1 B\n",
+    "espnet2/order": b"\xffu1 A\nu2 B\n\xffu2 -1\nu1 -1\n",
+    "text/lines": b"one\r\n\n na\xc3\xafve \nlast",
+    "text/nul": b"on\0e\n",
+    "text/jsonl": LINE,
+    "text/mlm": MLM,
+    "text/array": b'[{"input":["x"]}]',
+    "source/plain": b"\xef\xbb\xbfone\ntwo\r\n\nthree",
+    "source/zstd": ZSTD.compress(b"one\ntwo\n" * 20) + b"\x50\x2a\x4d\x18\x02\0\0\0xy" + ZSTD.compress(b"z"),
+    "source/gzip": gzip.compress(b"one\ntwo\n" * 20, mtime=0) + gzip.compress(b"", mtime=0),
+    "source/cut": ZSTD.compress(bytes(range(256)) * 2)[:100],
+}
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    for name, content in SEEDS.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()
