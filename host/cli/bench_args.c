@@ -89,6 +89,5 @@ enum sp_status sp_bench_open(const struct sp_bench_args *args, const struct sp_o
 
 bool sp_bench_goes_on(const struct sp_bench_args *args, size_t rounds, double since) {
   double seconds = args->seconds ? (double)args->seconds : 10;
-  return rounds < 3 ||
-         (rounds < sp_bench_max_rounds && sp_clock_seconds() - since < seconds);
+  return rounds < 3 || (rounds < sp_bench_max_rounds && sp_clock_seconds() - since < seconds);
 }

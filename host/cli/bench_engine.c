@@ -91,9 +91,10 @@ const struct sp_command sp_command_bench_engine = {
     .summary = "scoring speed, and the share of its matrix products",
     .example = "secondpass bench engine --model bert-base-uncased --length 24",
     .usage = "--model DIR [OPTIONS] --length L | ARCHIVE...",
-    .description = "Scores one workload again and again: N random hypotheses of L tokens, or an "
-                   "archive. Times are of scoring from tokens in memory to scores in memory; the "
-                   "matrix products alone run in turn with it, on the same batches.",
+    .description =
+        "Scores one workload again and again: N random hypotheses of L tokens, or an "
+        "archive. Times are of scoring from tokens in memory to scores in memory; the "
+        "matrix products alone run in turn with it, on the same batches.",
     .groups = groups,
     .values_bytes = sizeof(struct sp_bench_args),
     .max_operands = SIZE_MAX,

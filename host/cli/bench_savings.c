@@ -21,8 +21,8 @@ static const struct {
 enum { n_savings = sizeof savings / sizeof savings[0] };
 
 struct savings_result {
-  double seconds;            /* with all */
-  double ratio[n_savings];   /* without it over with all */
+  double seconds;          /* with all */
+  double ratio[n_savings]; /* without it over with all */
   size_t rounds;
 };
 
@@ -140,9 +140,10 @@ const struct sp_command sp_command_bench_savings = {
     .summary = "what each exact saving brings",
     .example = "secondpass bench savings --model bert-base-uncased --limit 50 dev.jsonl.zst",
     .usage = "--model DIR [OPTIONS] ARCHIVE...",
-    .description = "Scores one workload with all savings and without each of them in turn, and "
-                   "checks that the scores stay the same bit by bit. 'head' off implies 'trim' "
-                   "off: the head then sees every token of the last layer.",
+    .description =
+        "Scores one workload with all savings and without each of them in turn, and "
+        "checks that the scores stay the same bit by bit. 'head' off implies 'trim' "
+        "off: the head then sees every token of the last layer.",
     .groups = groups,
     .values_bytes = sizeof(struct sp_bench_args),
     .max_operands = SIZE_MAX,

@@ -1,0 +1,167 @@
+// --json prints one object with stable keys, also when the command fails.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "program.h"
+
+namespace sp_test {
+namespace {
+
+class JsonTest : public Workplace {
+ protected:
+  static void ExpectHead(const Json &json, const std::string &command) {
+    EXPECT_EQ(Integer(json, "schema"), 1);
+    EXPECT_EQ(String(json, "command"), command);
+    EXPECT_EQ(Integer(json, "exit_code"), 0);
+    EXPECT_TRUE(json_is_null(Member(json, "error")));
+  }
+};
+
+TEST_F(JsonTest, Env) {
+  Json json = ParseJson(Program("env --json").out);
+  ExpectHead(json, "env");
+  EXPECT_EQ(String(json, "build.version"), SP_VERSION);
+  EXPECT_NE(String(json, "build.compiler"), "");
+  EXPECT_NE(String(json, "build.sanitizers"), "");
+  EXPECT_EQ(String(json, "libraries.zstd").substr(0, 2), "1.");
+  EXPECT_GE(Integer(json, "cpu.usable"), 1);
+  EXPECT_GE(Integer(json, "cpu.processors"), Integer(json, "cpu.usable"));
+  EXPECT_GT(Integer(json, "memory_bytes"), 1 << 20);
+  EXPECT_STREQ(json_string_value(json_array_get(Member(json, "devices"), 0)), "cpu");
+}
+
+TEST_F(JsonTest, Model) {
+  Json json = ParseJson(Program("model --json " + Path("model")).out);
+  ExpectHead(json, "model");
+  EXPECT_EQ(String(json, "architecture"), "BertForMaskedLM");
+  EXPECT_EQ(Integer(json, "config.layers"), 2);
+  EXPECT_EQ(Integer(json, "config.hidden"), 32);
+  EXPECT_EQ(Integer(json, "config.heads"), 2);
+  EXPECT_EQ(Integer(json, "config.ffn"), 64);
+  EXPECT_EQ(Integer(json, "config.vocab_size"), 100);
+  EXPECT_EQ(Integer(json, "config.max_positions"), 64);
+  EXPECT_EQ(String(json, "config.activation"), "gelu");
+  EXPECT_EQ(String(json, "hash").size(), 32u);
+  EXPECT_TRUE(json_is_true(Member(json, "heads.mlm")));
+  EXPECT_TRUE(json_is_false(Member(json, "heads.cls")));
+  EXPECT_TRUE(json_is_true(Member(json, "heads.tied_decoder")));
+  EXPECT_TRUE(json_is_true(Member(json, "methods.pll.available")));
+  EXPECT_TRUE(json_is_null(Member(json, "methods.pll.missing")));
+  EXPECT_TRUE(json_is_false(Member(json, "methods.cls.available")));
+  EXPECT_EQ(String(json, "methods.cls.missing"), "a scalar head");
+  EXPECT_EQ(String(json, "tokenizer.kind"), "WordPiece");
+  EXPECT_EQ(Integer(json, "tokenizer.pieces"), 100);
+  EXPECT_EQ(Integer(json, "tokenizer.mask"), 4);
+  EXPECT_EQ(Integer(json, "tokenizer.padding_ids"), 0);
+  EXPECT_EQ(Integer(json, "tokenizer.max_tokens"), 62);
+  EXPECT_EQ(json_array_size(Member(json, "ignored_tensors")), 0u);
+}
+
+TEST_F(JsonTest, ModelWithBothHeadsAndExtraTensors) {
+  struct sp_random_model model = sp_random_model_default();
+  model.arch = SP_RANDOM_BOTH;
+  model.pooler = true;
+  model.extra = true;
+  struct sp_error err = {};
+  ASSERT_EQ(sp_random_model_write(&model, Path("both").c_str(), &err), SP_OK) << err.message;
+  Json json = ParseJson(Program("model --json " + Path("both")).out);
+  EXPECT_TRUE(json_is_true(Member(json, "heads.mlm")));
+  EXPECT_TRUE(json_is_true(Member(json, "heads.cls")));
+  EXPECT_TRUE(json_is_true(Member(json, "heads.pooler")));
+  for (const char *method : {"pll", "pll_l2r", "cls", "maskless"}) {
+    EXPECT_TRUE(json_is_true(Member(json, std::string("methods.") + method + ".available")));
+  }
+  EXPECT_GT(json_array_size(Member(json, "ignored_tensors")), 0u);
+}
+
+TEST_F(JsonTest, TrailingPaddingIdsAreCounted) {
+  std::string vocabulary = ReadFile(Path("model/vocab.txt"));
+  vocabulary.resize(vocabulary.rfind('\n', vocabulary.size() - 2) + 1);
+  WriteFile(Path("model/vocab.txt"), vocabulary);
+  Json json = ParseJson(Program("model --json " + Path("model")).out);
+  EXPECT_EQ(Integer(json, "tokenizer.pieces"), 99);
+  EXPECT_EQ(Integer(json, "tokenizer.padding_ids"), 1);
+}
+
+TEST_F(JsonTest, Plan) {
+  Json json = ParseJson(
+      Program("plan --json --model " + Path("model") + " --shard-utts 16 " + Path("dev.jsonl"))
+          .out);
+  ExpectHead(json, "plan");
+  EXPECT_EQ(String(json, "format"), "jsonl");
+  EXPECT_EQ(Integer(json, "counts.utts"), 40);
+  EXPECT_EQ(Integer(json, "counts.hyps"), 120);
+  EXPECT_GT(Integer(json, "counts.tokens"), 120);
+  EXPECT_GE(Integer(json, "counts.copies"), Integer(json, "counts.sequences"));
+  EXPECT_EQ(Integer(json, "counts.too_long"), 0);
+  EXPECT_EQ(Integer(json, "counts.without_ref"), 40);
+  EXPECT_EQ(Integer(json, "shards"), 3);
+  EXPECT_GT(json_real_value(Member(json, "counts.flops")), 0);
+  EXPECT_GT(json_real_value(Member(json, "estimated_seconds")), 0);
+  EXPECT_GT(Integer(json, "memory_bytes"), 0);
+}
+
+TEST_F(JsonTest, ScoreAndVerify) {
+  Said said = Program(Score("run", "--json --shard-utts 16 --dtype f32"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  Json json = ParseJson(said.out);
+  ExpectHead(json, "score");
+  EXPECT_EQ(String(json, "out"), Path("run"));
+  EXPECT_EQ(String(json, "dtype"), "f32");
+  EXPECT_EQ(Integer(json, "threads"), 2);
+  EXPECT_EQ(Integer(json, "shards"), 3);
+  EXPECT_EQ(Integer(json, "shards_resumed"), 0);
+  EXPECT_EQ(Integer(json, "counts.hyps"), 120);
+  EXPECT_TRUE(json_is_false(Member(json, "already_complete")));
+  EXPECT_NE(String(json, "signature").find("pll"), std::string::npos);
+
+  Json verified = ParseJson(Program("verify --json " + Path("run")).out);
+  ExpectHead(verified, "verify");
+  EXPECT_TRUE(json_is_true(Member(verified, "complete")));
+  EXPECT_EQ(Integer(verified, "shards"), 3);
+  EXPECT_EQ(Integer(verified, "utts"), 40);
+  EXPECT_EQ(Integer(verified, "hyps"), 120);
+  EXPECT_EQ(Integer(verified, "zst_bytes"), Integer(json, "zst_bytes"));
+
+  Json again = ParseJson(Program(Score("run", "--json --shard-utts 16 --dtype f32")).out);
+  EXPECT_TRUE(json_is_true(Member(again, "already_complete")));
+}
+
+TEST_F(JsonTest, GoesToStandardErrorWhenScoresTakeStandardOutput) {
+  Said said = Program(Score("-", "--json --progress none"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_EQ(std::count(said.out.begin(), said.out.end(), '\n'), 40);
+  EXPECT_EQ(Integer(ParseJson(said.err), "counts.hyps"), 120);
+}
+
+TEST_F(JsonTest, AFailureIsAnObjectToo) {
+  for (const std::string command : {"model", "verify"}) {
+    Said said = Program(command + " --json " + Path("none"));
+    Json json = ParseJson(said.out);
+    EXPECT_EQ(Integer(json, "exit_code"), said.code);
+    EXPECT_NE(String(json, "error").find(Path("none")), std::string::npos);
+    EXPECT_EQ(said.err, "secondpass: " + String(json, "error") + "\n");
+  }
+  Said said = Program("score --json --model " + Path("none") + " --out " + Path("run") + " " +
+                      Path("dev.jsonl"));
+  EXPECT_EQ(said.code, 4);
+  EXPECT_EQ(Integer(ParseJson(said.out), "exit_code"), 4);
+}
+
+TEST_F(JsonTest, BenchIo) {
+  Said said =
+      Program("bench io --json --repeat 2 --model " + Path("model") + " " + Path("dev.jsonl"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  Json json = ParseJson(said.out);
+  ExpectHead(json, "bench io");
+  EXPECT_EQ(Integer(json, "hyps"), 120);
+  EXPECT_GT(Integer(json, "tokens"), 120);
+  EXPECT_GT(Integer(json, "zst_bytes"), 0);
+  for (const char *stage : {"read", "read_tokenize", "all"}) {
+    EXPECT_GT(json_real_value(Member(json, std::string(stage) + ".hyps_per_second")), 0);
+  }
+}
+
+}  // namespace
+}  // namespace sp_test
