@@ -51,6 +51,12 @@ struct sp_number sp_number(uint64_t value) {
   return out;
 }
 
+struct sp_phrase sp_count_of(uint64_t value, const char *one, const char *many) {
+  struct sp_phrase out;
+  snprintf(out.text, sizeof out.text, "%s %s", sp_number(value).text, value == 1 ? one : many);
+  return out;
+}
+
 struct sp_number sp_duration(double seconds) {
   struct sp_number out;
   if (!(seconds < 1e15)) {

@@ -24,6 +24,11 @@ struct sp_number {
   char text[32];
 };
 struct sp_number sp_number(uint64_t value);
+/* The same with its noun: "1 shard", "2 shards". */
+struct sp_phrase {
+  char text[96];
+};
+struct sp_phrase sp_count_of(uint64_t value, const char *one, const char *many);
 /* Seconds as "0.42 s", "12.3 s", "3 min 20 s", "5 h 02 min". */
 struct sp_number sp_duration(double seconds);
 /* Bytes as "512 bytes", "1.5 MiB". */

@@ -65,28 +65,30 @@ static json_t *summary_json(const struct sp_score_summary *summary, const char *
   return object;
 }
 
+static struct sp_phrase hyps_of(uint64_t hyps) {
+  return sp_count_of(hyps, "hypothesis", "hypotheses");
+}
+
 static void say_summary(const struct sp_score_summary *summary, const char *out) {
-  bool streaming = strcmp(out, "-") == 0;
+  struct sp_phrase utts = sp_count_of(summary->counts.utts, "utterance", "utterances");
+  struct sp_phrase shards = sp_count_of(summary->shards, "shard", "shards");
   if (summary->already_complete) {
-    sp_say("%s is complete already: %s hypotheses of %s utterances", out,
-           sp_number(summary->counts.hyps).text, sp_number(summary->counts.utts).text);
+    sp_say("%s is complete already: %s of %s", out, hyps_of(summary->counts.hyps).text, utts.text);
     return;
   }
   sp_counts_say(&summary->counts);
   if (summary->shards_resumed > 0) {
-    sp_say("%s of %s shards (%s hypotheses) were done already",
-           sp_number(summary->shards_resumed).text, sp_number(summary->shards).text,
-           sp_number(summary->hyps_resumed).text);
+    sp_say("%s of %s (%s) were done already", sp_number(summary->shards_resumed).text, shards.text,
+           hyps_of(summary->hyps_resumed).text);
   }
   uint64_t scored = summary->counts.hyps - summary->hyps_resumed;
-  sp_say("scored %s hypotheses of %s utterances in %s, %.0f hyps/s on %zu threads (%s, %s)",
-         sp_number(scored).text, sp_number(summary->counts.utts).text,
+  sp_say("scored %s of %s in %s, %.0f hyps/s on %s (%s, %s)", hyps_of(scored).text, utts.text,
          sp_duration(summary->score_seconds).text,
-         summary->score_seconds > 0 ? hyps_per_second(summary) : 0.0, summary->threads,
-         summary->dtype, summary->device_type);
-  if (!streaming) {
-    sp_say("%s is complete: %s shards, %s", out, sp_number(summary->shards).text,
-           sp_bytes(summary->zst_bytes).text);
+         summary->score_seconds > 0 ? hyps_per_second(summary) : 0.0,
+         sp_count_of(summary->threads, "thread", "threads").text, summary->dtype,
+         summary->device_type);
+  if (strcmp(out, "-") != 0) {
+    sp_say("%s is complete: %s, %s", out, shards.text, sp_bytes(summary->zst_bytes).text);
   }
   sp_say("signature: %s", summary->signature);
 }

@@ -200,20 +200,24 @@ json_t *sp_counts_json(const struct sp_counts *counts) {
   return object;
 }
 
-static void say_count(uint64_t count, const char *what_it_means) {
+static void say_count(uint64_t count, const char *one, const char *many, const char *fact) {
   if (count > 0) {
-    sp_say("%s %s", sp_number(count).text, what_it_means);
+    sp_say("%s %s", sp_count_of(count, one, many).text, fact);
   }
 }
 
+static void say_hyps(uint64_t count, const char *fact) {
+  say_count(count, "hypothesis", "hypotheses", fact);
+}
+
 void sp_counts_say(const struct sp_counts *counts) {
-  say_count(counts->empty_lists, "utterances without hypotheses");
-  say_count(counts->empty, "empty hypotheses: score null");
-  say_count(counts->too_long, "hypotheses longer than the model allows: score null");
-  say_count(counts->truncated, "hypotheses scored up to the model's limit");
-  say_count(counts->no_vocab, "hypotheses that the vocabulary cannot spell: score null");
-  say_count(counts->not_finite, "hypotheses with NaN or infinity from the model: score null");
-  say_count(counts->special_in_text, "special tokens stood in the text itself");
+  say_count(counts->empty_lists, "utterance", "utterances", "without hypotheses");
+  say_hyps(counts->empty, "without a token: score null");
+  say_hyps(counts->too_long, "longer than the model allows: score null");
+  say_hyps(counts->truncated, "scored up to the model's limit");
+  say_hyps(counts->no_vocab, "outside the vocabulary: score null");
+  say_hyps(counts->not_finite, "with NaN or infinity from the model: score null");
+  say_count(counts->special_in_text, "special token", "special tokens", "in the text itself");
 }
 
 /* A handler can only reach file scope. */

@@ -34,9 +34,11 @@ static enum sp_status run_verify(const void *values, const struct sp_operands *o
     return status == SP_OK ? printed : status;
   }
   if (status == SP_OK) {
-    printf("%s is complete: %s shards, %s utterances, %s hypotheses, %s tokens, %s (%s raw)\n", run,
-           sp_number(totals.shards).text, sp_number(totals.utts).text, sp_number(totals.hyps).text,
-           sp_number(totals.tokens).text, sp_bytes(totals.zst_bytes).text,
+    printf("%s is complete: %s, %s, %s, %s, %s (%s raw)\n", run,
+           sp_count_of(totals.shards, "shard", "shards").text,
+           sp_count_of(totals.utts, "utterance", "utterances").text,
+           sp_count_of(totals.hyps, "hypothesis", "hypotheses").text,
+           sp_count_of(totals.tokens, "token", "tokens").text, sp_bytes(totals.zst_bytes).text,
            sp_bytes(totals.raw_bytes).text);
   }
   return status;

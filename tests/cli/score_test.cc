@@ -100,9 +100,10 @@ TEST_F(ScoreTest, NullsByPolicyAreCountedAndNoError) {
   EXPECT_EQ(said.code, 0);
   EXPECT_NE(said.out.find("{\"i\":0,\"pll\":null,\"n\":0,\"flag\":\"empty\"}"), std::string::npos)
       << said.out;
-  EXPECT_NE(said.err.find("secondpass: 1 empty hypotheses: score null\n"), std::string::npos)
+  EXPECT_NE(said.err.find("secondpass: 1 hypothesis without a token: score null\n"),
+            std::string::npos)
       << said.err;
-  EXPECT_NE(said.err.find("1 utterances without hypotheses"), std::string::npos) << said.err;
+  EXPECT_NE(said.err.find("1 utterance without hypotheses"), std::string::npos) << said.err;
 }
 
 TEST_F(ScoreTest, InterruptedThenResumedByTheSameCommand) {
@@ -146,6 +147,24 @@ TEST_F(ScoreTest, AReaderOfScoresThatGoesAwayIsAnError) {
   EXPECT_EQ(piped.err,
             "secondpass: the reader of standard output went away before all lines were written\n"
             "code 6\n");
+}
+
+TEST_F(ScoreTest, TheSampleThatComesWithTheProgram) {
+  std::string data = SP_SOURCE_DIR "/bench/data";
+  Said said = Program("score --model " + data + "/model --dtype f32 --limit 2 --method maskless " +
+                      "--out - --with-text " + data + "/dev-clean-200.jsonl.zst");
+  ASSERT_EQ(said.code, 0) << said.err;
+  ASSERT_EQ(Lines(said.out), 2);
+  Json json = ParseJson(said.out.substr(0, said.out.find('\n') + 1));
+  EXPECT_EQ(String(json, "id"), "1272-128104-0000");
+  json_t *hyps = Member(json, "hyps");
+  ASSERT_EQ(json_array_size(hyps), 10u);
+  for (size_t i = 0; i < 10; i++) {
+    json_t *hyp = json_array_get(hyps, i);
+    double score = json_number_value(json_object_get(hyp, "maskless"));
+    EXPECT_TRUE(score < 0 && score > -500) << score;
+    EXPECT_GT(json_integer_value(json_object_get(hyp, "n")), 10);
+  }
 }
 
 TEST_F(ScoreTest, ProgressAsJson) {
