@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Writes the score goldens of this folder and checks the two oracles against each other.
+
+    make_goldens.py [small] [variants] [base]      (all three without a name)
+
+README.md describes the files. Needs the packages of requirements.txt.
+"""
+import io
+import json
+import os
+import random
+import sys
+import tempfile
+
+import tokenizers
+import zstandard
+
+import oracle_hf
+import oracle_numpy
+import random_model
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.join(HERE, "..", "..")
+MASKED = ["pll", "pll_l2r", "maskless"]
+BASE = dict(layers=12, hidden=768, heads=12, ffn=3072, vocab=30522, positions=512, arch="both",
+            pooler=True, seed=20)
+BASE_LENGTHS = (1, 3, 7, 12, 20, 30)
+# With [CLS] and [SEP] these are 3, 63, 64, 65, 66, 127 to 130 and 172 rows.
+LONG_LENGTHS = (1, 2, 61, 62, 63, 64, 125, 126, 127, 128, 170)
+VARIANTS = {
+    "gelu": dict(),
+    "gelu-new": dict(act="gelu_new", seed=2),
+    "gelu-pytorch-tanh": dict(act="gelu_pytorch_tanh", seed=3),
+    "relu": dict(act="relu", seed=4),
+    "eps": dict(eps="0.01", seed=5),
+    "head-dim-26": dict(hidden=104, heads=4, ffn=200, seed=6),
+    "head-dim-1": dict(hidden=8, heads=8, ffn=24, seed=7),
+    "one-head-odd-sizes": dict(hidden=37, heads=1, ffn=53, vocab=131, type_vocab=1, seed=8),
+    "deep": dict(layers=7, hidden=64, heads=8, ffn=128, seed=9),
+    "untied": dict(decoder="untied", seed=10),
+    "copied-decoder-f16": dict(decoder="copy", dtype="f16", seed=11),
+    "other-names-bf16": dict(dtype="bf16", gamma_beta=True, no_prefix=True, extra=True, shards=3,
+                             seed=12),
+    "long": dict(positions=172, vocab=300, seed=13),
+    "cls-raw": dict(arch="cls", seed=14),
+    "cls-pooled": dict(arch="cls", pooler=True, seed=15),
+    "cls-raw-dense": dict(arch="cls", classifier_hidden=1, seed=16),
+    "cls-pooled-dense-relu": dict(arch="cls", pooler=True, classifier_hidden=1, seed=17,
+                                  config_extra='"classifier_act": "relu"'),
+    "cls-raw-two-dense-gelu": dict(arch="cls", classifier_hidden=2, seed=18,
+                                   config_extra='"classifier_act": "gelu"'),
+    "both-heads": dict(arch="both", pooler=True, seed=19),
+}
+
+
+def random_cases(lengths, vocab, seed):
+    """Ids beside the five special ones; words of one to four tokens."""
+    draw, cases = random.Random(seed), []
+    for length in lengths:
+        word, index = [], 0
+        while len(word) < length:
+            word += [index] * min(draw.randint(1, 4), length - len(word))
+            index += 1
+        cases.append({"ids": [draw.randrange(5, vocab) for _ in range(length)], "word": word})
+    return cases
+
+
+def sample_cases(count, limit):
+    """Texts of the sample archive, with the ids and words of Hugging Face tokenizers."""
+    vocab = os.path.join(ROOT, "bench", "data", "model", "vocab.txt")
+    tokenizer = tokenizers.BertWordPieceTokenizer(vocab, lowercase=True)
+    path = os.path.join(ROOT, "bench", "data", "dev-clean-200.jsonl.zst")
+    with open(path, "rb") as file:
+        reader = zstandard.ZstdDecompressor().stream_reader(file)
+        lines = [json.loads(line) for line in io.TextIOWrapper(reader, encoding="utf-8")]
+    cases = []
+    for i, line in enumerate(lines):
+        text = line["hyps"][i % len(line["hyps"])]["text"]
+        found = tokenizer.encode(text, add_special_tokens=False)
+        if i % 4 == 0 and len(cases) < count and 0 < len(found.ids) <= limit:
+            cases.append({"text": text, "ids": found.ids, "word": found.word_ids})
+    return cases
+
+
+def worst(cases, others, methods):
+    """The largest difference a token (or of the score of cls)."""
+    def values(case, method):
+        found = case[method]
+        return found if isinstance(found, list) else [found]
+    return max(abs(a - b) for case, other in zip(cases, others, strict=True) for method in methods
+               for a, b in zip(values(case, method), values(other, method), strict=True))
+
+
+def by_numpy(directory, cases, methods):
+    model = oracle_numpy.Model(directory)
+    return [oracle_numpy.score(model, case, methods) for case in cases]
+
+
+def by_transformers(directory, cases, methods, dtype):
+    model = oracle_hf.Model(directory, dtype)
+    return [oracle_hf.score(model, case, methods) for case in cases]
+
+
+def agree(name, directory, cases, methods):
+    """Both oracles in float64 must agree; returns NumPy's scores."""
+    scored = by_numpy(directory, cases, methods)
+    difference = worst(scored, by_transformers(directory, cases, methods, "float64"), methods)
+    print(f"{name}: NumPy and transformers in float64 differ by at most {difference:.2e}")
+    if not difference <= 1e-9:
+        sys.exit(f"{name}: the oracles disagree")
+    return scored
+
+
+def save(name, about, models):
+    """One case a line, so that a changed golden shows as few changed lines."""
+    path = os.path.join(HERE, name)
+    with open(path, "w", encoding="utf-8") as out:
+        out.write('{"about": ' + json.dumps(about) + ',\n "models": [\n')
+        for i, model in enumerate(models):
+            head = {key: value for key, value in model.items() if key != "cases"}
+            lines = ",\n  ".join(json.dumps(case) for case in model["cases"])
+            end = "]}" + ("," if i + 1 < len(models) else "")
+            out.write(json.dumps(head)[:-1] + ', "cases": [\n  ' + lines + end + "\n")
+        out.write("]}\n")
+    print(f"{name}: {os.path.getsize(path)} bytes")
+
+
+def make_small():
+    directory = os.path.join(ROOT, "bench", "data", "model")
+    scored = agree("small", directory, sample_cases(30, 48), MASKED)
+    save("scores_small.json", "NumPy float64, the embedded model on texts of the sample",
+         [{"name": "small", "path": "bench/data/model", "methods": MASKED, "cases": scored}])
+
+
+def make_variant(name, given):
+    options = {**random_model.DEFAULTS, **given}
+    lengths = LONG_LENGTHS if name == "long" else (1, 2, 5, 13, 30)
+    methods = {"mlm": MASKED, "cls": ["cls"], "both": MASKED + ["cls"]}[options["arch"]]
+    cases = random_cases(lengths, options["vocab"], options["seed"])
+    with tempfile.TemporaryDirectory() as directory:
+        random_model.write(directory, **options)
+        known = options["arch"] == "mlm" or (options["pooler"] and not options["classifier_hidden"])
+        scored = (agree if known else lambda _, *rest: by_numpy(*rest))(
+            name, directory, cases, methods)
+    return {"name": name, "random": given, "methods": methods, "cases": scored}
+
+
+def make_variants():
+    save("scores_variants.json", "NumPy float64, random models",
+         [make_variant(name, given) for name, given in VARIANTS.items()])
+
+
+def make_base():
+    methods = ["pll", "pll_l2r", "cls"]
+    cases = random_cases(BASE_LENGTHS, BASE["vocab"], BASE["seed"])
+    with tempfile.TemporaryDirectory() as directory:
+        random_model.write(directory, **BASE)
+        wide = by_transformers(directory, cases, methods, "float64")
+        narrow = by_transformers(directory, cases, methods, "float32")
+        print(f"base: float32 and float64 differ by at most {worst(wide, narrow, methods):.2e}")
+        agree("base, the first four", directory, cases[:4], methods)
+    for case, other in zip(wide, narrow, strict=True):
+        case.update({f"{method}_f32": other[method] for method in methods})
+    save("scores_base.json", "transformers float64 and float32, a random BERT-base",
+         [{"name": "base", "random": BASE, "methods": methods, "cases": wide}])
+
+
+def main(names):
+    makers = {"small": make_small, "variants": make_variants, "base": make_base}
+    for name in names or makers:
+        makers[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,36 @@
+// golden.h - the score goldens of tests/golden (README.md there describes them) for C++ tests.
+#ifndef SP_TESTS_GOLDEN_H
+#define SP_TESTS_GOLDEN_H
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace sp_test {
+
+struct GoldenCase {
+  std::string text;           // empty where only ids are given
+  std::vector<int32_t> ids;   // without [CLS] and [SEP]
+  std::vector<uint32_t> word;
+  // Method to log-probabilities, one a token; cls has one value. The base goldens have "pll_f32" and
+  // so on too, from transformers in float32.
+  std::map<std::string, std::vector<double>> scores;
+};
+
+struct GoldenModel {
+  std::string name;
+  std::string path;                           // below the source tree; empty for a random model
+  std::map<std::string, std::string> random;  // members of sp_random_model
+  std::vector<std::string> methods;
+  std::vector<GoldenCase> cases;
+};
+
+// Both throw std::runtime_error when something is wrong.
+std::vector<GoldenModel> ReadGoldens(const std::string &path);
+// The model's directory: in `source_dir`, or written into the absent directory `scratch_dir`.
+std::string GoldenModelDirectory(const GoldenModel &model, const std::string &source_dir,
+                                 const std::string &scratch_dir);
+
+}  // namespace sp_test
+#endif
