@@ -45,60 +45,66 @@ static struct tile tile_of(float *scratch, size_t head_dim) {
   return t;
 }
 
-/* (rows, n) elements at `at`, with `stride`, as f32 times `scale` into rows of `width`. */
-static void load_rows(const void *from, size_t at, size_t stride, bool bf16, size_t rows, size_t n,
-                      float scale, float *to, size_t width) {
+/* (rows, n) elements of `from`, whose rows are `stride` apart, start at element `at`. */
+struct block {
+  const void *from;
+  size_t at, stride, rows, n;
+};
+
+/* Asks for the block that starts n elements further on: the next head's. */
+SP_VEC_INLINE void prefetch_next(const struct block *b, bool bf16) {
+  const size_t bytes = bf16 ? 2 : 4;
+  for (size_t r = 0; r < b->rows; r++) {
+    const char *row = (const char *)b->from + (b->at + r * b->stride + b->n) * bytes;
+    for (size_t i = 0; i < b->n * bytes; i += 64) {
+      __builtin_prefetch(row + i);
+    }
+  }
+}
+
+/* The block as f32 times `scale` into rows of `width`. */
+SP_VEC_INLINE void load_rows(const struct block *b, bool bf16, float scale, float *to,
+                             size_t width) {
   vf factor = vf_splat(scale);
-  for (size_t r = 0; r < rows; r++, at += stride, to += width) {
-    for (size_t i = 0; i < n; i += SP_LANES) {
-      size_t lanes = n - i < SP_LANES ? n - i : SP_LANES;
-      vf_store(to + i, vf_load_act(from, at + i, bf16, lanes) * factor);
+  size_t at = b->at;
+  for (size_t r = 0; r < b->rows; r++, at += b->stride, to += width) {
+    size_t i = 0;
+    for (; i + SP_LANES <= b->n; i += SP_LANES) {
+      vf_store(to + i, vf_load_act(b->from, at + i, bf16, SP_LANES) * factor);
+    }
+    if (i < b->n) {
+      vf_store(to + i, vf_load_act(b->from, at + i, bf16, b->n - i) * factor);
     }
   }
 }
 
-/* (rows, n) elements transposed into (n, KEYS). */
-static void load_transposed(const void *from, size_t at, size_t stride, bool bf16, size_t rows,
-                            size_t n, float *to) {
-  for (size_t r = 0; r < rows; r++, at += stride) {
-    for (size_t i = 0; i < n; i += SP_LANES) {
-      size_t lanes = n - i < SP_LANES ? n - i : SP_LANES;
-      float part[SP_LANES];
-      vf_store(part, vf_load_act(from, at + i, bf16, lanes));
-      for (size_t l = 0; l < lanes; l++) {
-        to[(i + l) * KEYS + r] = part[l];
-      }
+/* Rows [r, r + SP_LANES) and columns [i, i + lanes) of the block, transposed. */
+SP_VEC_INLINE void load_square(const struct block *b, bool bf16, size_t r, size_t i, size_t lanes,
+                               float *to) {
+  vf square[SP_LANES];
+  for (size_t l = 0; l < SP_LANES; l++) {
+    square[l] = (vf){0};
+    if (r + l < b->rows) {
+      square[l] = vf_load_act(b->from, b->at + (r + l) * b->stride + i, bf16, lanes);
     }
+  }
+  vf_transpose(square);
+  for (size_t l = 0; l < SP_LANES && l < lanes; l++) {
+    vf_store(to + (i + l) * KEYS + r, square[l]);
   }
 }
 
-/* Scores of one row to weights; `seen` has bit j set where the row sees key j of the tile. Returns
- * the factor by which what was summed before has to be scaled. */
-SP_VEC_INLINE float weigh_row(float *weight, size_t vectors, uint64_t seen, float *top,
-                              float *sum) {
-  const vi lane = vi_lane_numbers();
-  vf best = vf_splat(-INFINITY);
-  vf score[KEYS / SP_LANES];
-  for (size_t i = 0; i < vectors; i++) {
-    vu bits = (vu){0} + (uint32_t)(seen >> (i * SP_LANES));
-    vi present = (vi)((bits >> (vu)lane) & 1u) != 0;
-    score[i] = vf_select(present, vf_load(weight + i * SP_LANES), vf_splat(-INFINITY));
-    best = vf_max(score[i], best);
+/* The block transposed into (n, KEYS); absent rows are zeros up to whole registers. */
+SP_VEC_INLINE void load_transposed(const struct block *b, bool bf16, float *to) {
+  for (size_t r = 0; r < b->rows; r += SP_LANES) {
+    size_t i = 0;
+    for (; i + SP_LANES <= b->n; i += SP_LANES) {
+      load_square(b, bf16, r, i, SP_LANES, to);
+    }
+    if (i < b->n) {
+      load_square(b, bf16, r, i, b->n - i, to);
+    }
   }
-  float before = *top;
-  float now = vf_max_lane(best);
-  now = now > before ? now : before;
-  float center = now == -INFINITY ? 0.0f : now;
-  vf total = {0};
-  for (size_t i = 0; i < vectors; i++) {
-    vf w = vf_exp(score[i] - center);
-    vf_store(weight + i * SP_LANES, w);
-    total += w;
-  }
-  float factor = vf_exp(vf_splat(before - center))[0];
-  *sum = *sum * factor + vf_sum(total);
-  *top = now;
-  return factor;
 }
 
 static uint64_t seen_bits(const struct sp_attention_args *args, size_t s, size_t row, size_t key0) {
@@ -112,7 +118,45 @@ static uint64_t seen_bits(const struct sp_attention_args *args, size_t s, size_t
   return args->mask[at] & inside;
 }
 
-/* One tile of keys, which starts at key0 of sequence s, for the tile's queries from row0. */
+/* Hides what a row does not see and returns the row's new maximum; `seen` has bit j set where the
+ * row sees key j of the tile. */
+SP_VEC_INLINE float hide_row(float *score, size_t vectors, uint64_t seen, float top) {
+  const vu lane = (vu)vi_lane_numbers();
+  vf best = vf_splat(-INFINITY);
+  for (size_t i = 0; i < vectors; i++) {
+    vu bits = (vu){0} + (uint32_t)(seen >> (i * SP_LANES));
+    vi present = (vi)((bits >> lane) & 1u) != 0;
+    vf x = vf_select(present, vf_load(score + i * SP_LANES), vf_splat(-INFINITY));
+    vf_store(score + i * SP_LANES, x);
+    best = vf_max(best, x);
+  }
+  float now = vf_max_lane(best);
+  return now > top ? now : top;
+}
+
+/* Scores of a row to weights; returns their sum. */
+SP_VEC_INLINE float weigh_row(float *score, size_t vectors, float center) {
+  vf sum = {0};
+  for (size_t i = 0; i < vectors; i++) {
+    vf w = vf_exp(vf_load(score + i * SP_LANES) - center);
+    vf_store(score + i * SP_LANES, w);
+    sum += w;
+  }
+  return vf_sum(sum);
+}
+
+/* Scales what row r has summed over earlier tiles to its new maximum. */
+static void rescale_row(struct tile *t, size_t r, float center) {
+  vf factor = vf_exp(vf_splat(t->top[r] - center));
+  t->sum[r] *= factor[0];
+  for (size_t i = 0; i < t->width; i += SP_LANES) {
+    float *out = t->out + r * t->width + i;
+    vf_store(out, vf_load(out) * factor);
+  }
+}
+
+/* One tile of keys, which starts at key0 of sequence s, for the tile's queries from row0.  Maxima
+ * and weights are two loops, so that one row's chain does not hold up the next row. */
 static void add_keys(const struct sp_attention_args *args, struct tile *t, size_t s, size_t row0,
                      size_t key0) {
   struct sp_micro score = {.a = t->q,
@@ -124,13 +168,18 @@ static void add_keys(const struct sp_attention_args *args, struct tile *t, size_
                            .depth = args->head_dim};
   sp_micro_block(score, t->rows, t->keys);
   size_t vectors = (t->keys + SP_LANES - 1) / SP_LANES;
+  float top[QUERIES];
   for (size_t r = 0; r < t->rows; r++) {
     uint64_t seen = seen_bits(args, s, row0 + r, key0);
-    float factor = weigh_row(t->weight + r * KEYS, vectors, seen, &t->top[r], &t->sum[r]);
-    for (size_t i = 0; key0 > 0 && i < t->width; i += SP_LANES) {
-      float *out = t->out + r * t->width + i;
-      vf_store(out, vf_load(out) * factor);
+    top[r] = hide_row(t->weight + r * KEYS, vectors, seen, t->top[r]);
+  }
+  for (size_t r = 0; r < t->rows; r++) {
+    float center = top[r] == -INFINITY ? 0.0f : top[r];
+    if (key0 > 0) {
+      rescale_row(t, r, center);
     }
+    t->sum[r] += weigh_row(t->weight + r * KEYS, vectors, center);
+    t->top[r] = top[r];
   }
   struct sp_micro mix = {.a = t->weight,
                          .b = t->v,
@@ -143,26 +192,31 @@ static void add_keys(const struct sp_attention_args *args, struct tile *t, size_
   sp_micro_block(mix, t->rows, t->width);
 }
 
-static void store_rows(const struct sp_attention_args *args, const struct tile *t, size_t row0,
-                       size_t head, bool bf16) {
+SP_VEC_INLINE void store_rows(const struct sp_attention_args *args, const struct tile *t,
+                              size_t row0, size_t head, bool bf16) {
+  size_t dim = args->head_dim;
   for (size_t r = 0; r < t->rows; r++) {
+    const float *from = t->out + r * t->width;
     bool sees = t->sum[r] > 0.0f;
     vf scale = vf_splat(1.0f / t->sum[r]);
-    size_t at = ((row0 + r) * args->heads + head) * args->head_dim;
-    for (size_t i = 0; i < args->head_dim; i += SP_LANES) {
-      size_t n = args->head_dim - i < SP_LANES ? args->head_dim - i : SP_LANES;
-      vf y = vf_load(t->out + r * t->width + i) * scale;
-      vf_store_act(args->out, at + i, bf16, n, sees ? y : (vf){0});
+    size_t at = ((row0 + r) * args->heads + head) * dim;
+    size_t i = 0;
+    for (; i + SP_LANES <= dim; i += SP_LANES) {
+      vf_store_act(args->out, at + i, bf16, SP_LANES, sees ? vf_load(from + i) * scale : (vf){0});
+    }
+    if (i < dim) {
+      vf_store_act(args->out, at + i, bf16, dim - i, sees ? vf_load(from + i) * scale : (vf){0});
     }
   }
 }
 
 /* Queries [row0, row0 + t->rows) of sequence s in one head. */
-static void attend(const struct sp_attention_args *args, struct tile *t, size_t s, size_t row0,
-                   size_t head, bool bf16) {
+SP_VEC_INLINE void attend(const struct sp_attention_args *args, struct tile *t, size_t s,
+                          size_t row0, size_t head, bool bf16) {
   size_t dim = args->head_dim;
-  load_rows(args->q, row0 * args->q_stride + head * dim, args->q_stride, bf16, t->rows, dim,
-            1.0f / sqrtf((float)dim), t->q, t->width);
+  struct block q = {args->q, row0 * args->q_stride + head * dim, args->q_stride, t->rows, dim};
+  prefetch_next(&q, bf16);
+  load_rows(&q, bf16, 1.0f / sqrtf((float)dim), t->q, t->width);
   for (size_t r = 0; r < t->rows; r++) {
     t->top[r] = -INFINITY;
     t->sum[r] = 0;
@@ -171,8 +225,12 @@ static void attend(const struct sp_attention_args *args, struct tile *t, size_t 
     size_t left = args->key_len[s] - key0;
     size_t at = (args->key_start[s] + key0) * args->kv_stride + head * dim;
     t->keys = left < KEYS ? left : KEYS;
-    load_transposed(args->k, at, args->kv_stride, bf16, t->keys, dim, t->k);
-    load_rows(args->v, at, args->kv_stride, bf16, t->keys, dim, 1.0f, t->v, t->width);
+    struct block k = {args->k, at, args->kv_stride, t->keys, dim};
+    struct block v = {args->v, at, args->kv_stride, t->keys, dim};
+    prefetch_next(&k, bf16);
+    prefetch_next(&v, bf16);
+    load_transposed(&k, bf16, t->k);
+    load_rows(&v, bf16, 1.0f, t->v, t->width);
     add_keys(args, t, s, row0, key0);
   }
   store_rows(args, t, row0, head, bf16);
@@ -192,7 +250,11 @@ enum sp_status SP_ISA_NAME(sp_cpu_attention)(struct sp_stream *stream,
     for (size_t row0 = args->row_start[s]; row0 < end; row0 += QUERIES) {
       t.rows = end - row0 < QUERIES ? end - row0 : QUERIES;
       for (size_t head = 0; head < args->heads; head++) {
-        attend(args, &t, s, row0, head, bf16);
+        if (bf16) {
+          attend(args, &t, s, row0, head, true);
+        } else {
+          attend(args, &t, s, row0, head, false);
+        }
       }
     }
   }

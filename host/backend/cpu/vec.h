@@ -21,6 +21,8 @@
 #define SP_LANES 4
 #if defined(__ARM_NEON)
 #include <arm_neon.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 #endif
 
@@ -47,15 +49,60 @@ SP_VEC_INLINE void vf_store(float *p, vf v) {
 
 /* The first n < SP_LANES floats, zeros behind them. */
 SP_VEC_INLINE vf vf_load_part(const float *p, size_t n) {
+#if SP_LANES == 16
+  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
   vf v = {0};
   memcpy(&v, p, n * sizeof *p);
   return v;
+#endif
 }
 
-SP_VEC_INLINE vf vf_load_bf16(const uint16_t *p) {
-  vh half;
-  memcpy(&half, p, sizeof half);
-  return (vf)(__builtin_convertvector(half, vu) << 16);
+SP_VEC_INLINE void vf_store_part(float *p, size_t n, vf v) {
+#if SP_LANES == 16
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+  memcpy(p, &v, n * sizeof *p);
+#endif
+}
+
+SP_VEC_INLINE vh vh_load_part(const uint16_t *p, size_t n) {
+#if SP_LANES == 16
+  return (vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p);
+#else
+  vh v = {0};
+  memcpy(&v, p, n * sizeof *p);
+  return v;
+#endif
+}
+
+SP_VEC_INLINE void vh_store_part(uint16_t *p, size_t n, vh v) {
+#if SP_LANES == 16
+  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)v);
+#else
+  memcpy(p, &v, n * sizeof *p);
+#endif
+}
+
+/* Widening and narrowing of integers; gcc splits the 16-lane forms in two, so those are named. */
+SP_VEC_INLINE vu vu_from_half(vh half) {
+#if SP_LANES == 16
+  return (vu)_mm512_cvtepu16_epi32((__m256i)half);
+#else
+  return __builtin_convertvector(half, vu);
+#endif
+}
+
+SP_VEC_INLINE vh vh_from_low(vu v) {
+#if SP_LANES == 16
+  return (vh)_mm512_cvtepi32_epi16((__m512i)v);
+#else
+  return __builtin_convertvector(v, vh);
+#endif
+}
+
+SP_VEC_INLINE vf vf_from_bf16(vh half) {
+  return (vf)(vu_from_half(half) << 16);
 }
 
 /* a * b + c, fused where the instruction set has it. */
@@ -76,8 +123,17 @@ SP_VEC_INLINE vf vf_select(vi mask, vf a, vf b) {
   return (vf)(((vi)a & mask) | ((vi)b & ~mask));
 }
 
+/* a where a > b, else b: b where either is NaN. */
 SP_VEC_INLINE vf vf_max(vf a, vf b) {
+#if SP_LANES == 16
+  return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif SP_LANES == 8
+  return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+  return (vf)_mm_max_ps((__m128)a, (__m128)b);
+#else
   return vf_select(a > b, a, b);
+#endif
 }
 SP_VEC_INLINE vf vf_abs(vf a) {
   return (vf)((vu)a & 0x7fffffffu);
@@ -91,27 +147,68 @@ SP_VEC_INLINE vi vi_lane_numbers(void) {
   return v;
 }
 
+/* SP_SWAPn exchanges lanes whose numbers differ by n; SP_LOW and SP_HIGH interleave two registers'
+ * lower and upper halves. */
+/* clang-format off */
+#if SP_LANES == 16
+#define SP_SWAP8(v) __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
+#define SP_SWAP4(v) __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
+#define SP_SWAP2(v) __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+#define SP_SWAP1(v) __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+#define SP_LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define SP_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif SP_LANES == 8
+#define SP_SWAP4(v) __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3)
+#define SP_SWAP2(v) __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5)
+#define SP_SWAP1(v) __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6)
+#define SP_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define SP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define SP_SWAP2(v) __builtin_shufflevector(v, v, 2, 3, 0, 1)
+#define SP_SWAP1(v) __builtin_shufflevector(v, v, 1, 0, 3, 2)
+#define SP_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define SP_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+/* clang-format on */
+
 /* Sum and maximum of the lanes by halves, in one fixed order. */
 SP_VEC_INLINE float vf_sum(vf v) {
-  float lane[SP_LANES];
-  vf_store(lane, v);
-  for (int half = SP_LANES / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; i++) {
-      lane[i] += lane[i + half];
-    }
-  }
-  return lane[0];
+#if SP_LANES == 16
+  v += SP_SWAP8(v);
+#endif
+#if SP_LANES >= 8
+  v += SP_SWAP4(v);
+#endif
+  v += SP_SWAP2(v);
+  v += SP_SWAP1(v);
+  return v[0];
 }
 
 SP_VEC_INLINE float vf_max_lane(vf v) {
-  float lane[SP_LANES];
-  vf_store(lane, v);
-  for (int half = SP_LANES / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; i++) {
-      lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
+#if SP_LANES == 16
+  v = vf_max(v, SP_SWAP8(v));
+#endif
+#if SP_LANES >= 8
+  v = vf_max(v, SP_SWAP4(v));
+#endif
+  v = vf_max(v, SP_SWAP2(v));
+  v = vf_max(v, SP_SWAP1(v));
+  return v[0];
+}
+
+/* Each round moves the top bit of the row number to the bottom of the lane number; after as many
+ * rounds as either has bits, rows and lanes have changed places. */
+SP_VEC_INLINE void vf_transpose(vf rows[SP_LANES]) {
+  for (int round = 1; round < SP_LANES; round *= 2) {
+    vf next[SP_LANES];
+    for (int i = 0; i < SP_LANES / 2; i++) {
+      next[2 * i] = SP_LOW(rows[i], rows[i + SP_LANES / 2]);
+      next[2 * i + 1] = SP_HIGH(rows[i], rows[i + SP_LANES / 2]);
+    }
+    for (int i = 0; i < SP_LANES; i++) {
+      rows[i] = next[i];
     }
   }
-  return lane[0];
 }
 
 /* Rounds to nearest, ties to even; NaN stays NaN. */
@@ -120,26 +217,23 @@ SP_VEC_INLINE vh vf_to_bf16(vf v) {
   vu rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   vu quiet = (bits >> 16) | 0x40u;
   vu nan = (vu)(v != v);
-  return __builtin_convertvector((quiet & nan) | (rounded & ~nan), vh);
+  return vh_from_low((quiet & nan) | (rounded & ~nan));
 }
 
-/* Stores n lanes (SP_LANES or fewer) as the compute type at element `at`. */
+/* Stores n lanes (SP_LANES or fewer) as the compute type at element `at`; callers inline it with
+ * bf16 and, in their main loops, n known. */
 SP_VEC_INLINE void vf_store_act(void *to, size_t at, bool bf16, size_t n, vf v) {
   if (bf16) {
     vh half = vf_to_bf16(v);
-    uint16_t *p = (uint16_t *)to + at;
     if (n == SP_LANES) {
-      memcpy(p, &half, sizeof half);
+      memcpy((uint16_t *)to + at, &half, sizeof half);
     } else {
-      memcpy(p, &half, n * sizeof *p);
+      vh_store_part((uint16_t *)to + at, n, half);
     }
+  } else if (n == SP_LANES) {
+    vf_store((float *)to + at, v);
   } else {
-    float *p = (float *)to + at;
-    if (n == SP_LANES) {
-      memcpy(p, &v, sizeof v);
-    } else {
-      memcpy(p, &v, n * sizeof *p);
-    }
+    vf_store_part((float *)to + at, n, v);
   }
 }
 
@@ -149,13 +243,13 @@ SP_VEC_INLINE vf vf_load_act(const void *from, size_t at, bool bf16, size_t n) {
     const float *p = (const float *)from + at;
     return n == SP_LANES ? vf_load(p) : vf_load_part(p, n);
   }
-  const uint16_t *p = (const uint16_t *)from + at;
+  vh half;
   if (n == SP_LANES) {
-    return vf_load_bf16(p);
+    memcpy(&half, (const uint16_t *)from + at, sizeof half);
+  } else {
+    half = vh_load_part((const uint16_t *)from + at, n);
   }
-  uint16_t part[SP_LANES] = {0};
-  memcpy(part, p, n * sizeof *p);
-  return vf_load_bf16(part);
+  return vf_from_bf16(half);
 }
 
 #endif

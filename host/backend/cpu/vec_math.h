@@ -13,7 +13,7 @@
 SP_VEC_INLINE vf vf_exp(vf x) {
   const vf round = vf_splat(12582912.0f); /* adding it leaves the nearest integer in low bits */
   vi tiny = x < -87.3f;
-  x = vf_select(tiny, vf_splat(-87.3f), x);
+  x = vf_max(vf_splat(-87.3f), x); /* in this order a NaN stays */
   vf shifted = vf_fma(x, vf_splat(1.44269504f), round);
   vf n = shifted - round;
   vf r = vf_fma(n, vf_splat(-0.693359375f), x); /* n * 0.693359375 is exact */
