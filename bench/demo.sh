@@ -14,8 +14,8 @@ step() {
   printf '\n== %s\n' "$*"
 }
 
-# First the score lines, then the archive's lines: prints the first three lists whose reference is of
-# a handy length, each hypothesis with both scores; * marks the best of a column.
+# First the score lines, then the archive's lines: prints the first three lists whose reference is
+# of a handy length, each hypothesis with both scores; * marks the best of a column.
 show_lists() {
   awk '
     function field(object, name, rest) {        # the value of "name" in a flat object

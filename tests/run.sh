@@ -3,7 +3,7 @@
 #
 # usage: bash tests/run.sh [--long]
 #   (none)   the release build and all quick tests; at most 25 minutes on 2 cores from nothing
-#   --long   also the long tests (chaos, memory), sanitizers, fuzzing and the live oracles; at most 75
+#   --long   also the long tests (chaos, memory), sanitizers, fuzzing, live oracles; at most 75
 #
 # SP_FUZZ_SECONDS=N   how long each fuzzer runs in --long (20)
 # SP_ORACLE_TORCH=1   the oracles include PyTorch and transformers: some 3 GB from PyPI

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU at its best: one graph of its own fused operators (EmbedLayerNormalization,
+"""ONNX Runtime on the CPU at its best: one graph of its fused operators (EmbedLayerNormalization,
 Attention, SkipLayerNormalization, BiasGelu), equal-length batches without padding, and the head at
 the masked row only.  usage: ort_peer.py MODEL SHAPE fp32|int8 THREADS"""
 
@@ -92,7 +92,8 @@ def build(weights, shape):
         x = encoder_layer(g, i, x, shape["heads"])
     head(g, x, shape["hidden"])
     info = helper.make_tensor_value_info
-    inputs = [info("ids", TensorProto.INT32, ["B", "L"]), info("types", TensorProto.INT32, ["B", "L"]),
+    inputs = [info("ids", TensorProto.INT32, ["B", "L"]),
+              info("types", TensorProto.INT32, ["B", "L"]),
               info("at", TensorProto.INT64, ["B"]), info("target", TensorProto.INT64, ["B", 1])]
     graph = helper.make_graph(g.nodes, "mlm", inputs,
                               [info("logp", TensorProto.FLOAT, ["B", 1])], g.initializers)

@@ -72,13 +72,22 @@ def load_weights(folder):
     return safetensors.numpy.load_file(pathlib.Path(folder) / "model.safetensors")
 
 
-def length_mix(archive, vocab_file, parts=8):
-    """Masked copies of the archive cut into `parts` equal groups by length: [(mean length, share)].
+def write_sample(archive, path, every=25):
+    """Utterances taken evenly from the archive sorted by length: the real mix of lengths, few
+    enough that scoring them takes seconds."""
+    raw = zstandard.ZstdDecompressor().stream_reader(open(archive, "rb")).read()
+    lists = sorted(map(json.loads, raw.splitlines()), key=lambda u: len(u["hyps"][0]["text"]))
+    with open(path, "w", encoding="utf-8") as out:
+        for utterance in lists[every // 2::every]:
+            out.write(json.dumps(utterance) + "\n")
+
+
+def length_mix(sample, vocab_file, parts=8):
+    """Masked copies of the sample cut into `parts` equal groups by length: [(mean length, share)].
     A hypothesis of n tokens stands for n copies of n + 2."""
     wordpiece = tokenizers.BertWordPieceTokenizer(str(vocab_file), lowercase=True)
-    raw = zstandard.ZstdDecompressor().stream_reader(open(archive, "rb")).read()
     counts = []
-    for line in raw.splitlines():
+    for line in open(sample, encoding="utf-8"):
         texts = [hyp["text"] for hyp in json.loads(line)["hyps"]]
         counts += [len(e.ids) for e in wordpiece.encode_batch(texts, add_special_tokens=False)]
     lengths = np.sort(np.repeat(np.array(counts) + 2, counts))

@@ -18,7 +18,8 @@ class Encoder(torch.nn.Module):
         for name, array in weights.items():
             self.add(name, torch.from_numpy(array).to(dtype))
         for i in range(self.layers):
-            parts = [f"bert.encoder.layer.{i}.attention.self.{p}" for p in ("query", "key", "value")]
+            at = f"bert.encoder.layer.{i}.attention.self."
+            parts = [at + p for p in ("query", "key", "value")]
             for kind in ("weight", "bias"):
                 joined = torch.cat([torch.from_numpy(weights[f"{p}.{kind}"]) for p in parts])
                 self.add(f"qkv.{i}.{kind}", joined.to(dtype))
@@ -60,8 +61,8 @@ class Encoder(torch.nn.Module):
         x = x[torch.arange(ids.shape[0]), row]
         x = self.norm(F.gelu(self.linear(x, "cls.predictions.transform.dense")),
                       "cls.predictions.transform.LayerNorm")
-        logits = F.linear(x, self.get(e + "word_embeddings.weight"), self.get("cls.predictions.bias"))
-        logits = logits.float()
+        decoder = self.get(e + "word_embeddings.weight")
+        logits = F.linear(x, decoder, self.get("cls.predictions.bias")).float()
         return logits.gather(1, target[:, None])[:, 0] - torch.logsumexp(logits, 1)
 
 

@@ -55,8 +55,9 @@ class Workload:
     def make_model(self, name, seed):
         path = self.folder / name
         subprocess.run([self.random_model, "--layers", "2", "--hidden", "64", "--heads", "4",
-                        "--ffn", "128", "--vocab", str(VOCAB), "--positions", "192", "--arch", "mlm",
-                        "--dtype", "f32", "--seed", str(seed), str(path)], check=True)
+                        "--ffn", "128", "--vocab", str(VOCAB), "--positions", "192",
+                        "--arch", "mlm", "--dtype", "f32", "--seed", str(seed), str(path)],
+                       check=True)
         return path
 
     def measure(self):
