@@ -23,8 +23,8 @@ void sp_id_set_destroy(struct sp_id_set *set);
 /* *duplicate is set when the id is known to be in the set already. */
 SP_MUST_CHECK enum sp_status sp_id_set_add(struct sp_id_set *set, struct sp_text id,
                                            bool *duplicate, struct sp_error *err);
-/* After the last id: *first and *second are the zero-based ordinals of one equal pair, or equal to
- * each other when all ids are distinct. */
+/* After the last id, once: *first and *second are the zero-based ordinals of one equal pair, or equal
+ * to each other when all ids are distinct. */
 SP_MUST_CHECK enum sp_status sp_id_set_finish(struct sp_id_set *set, uint64_t *first,
                                               uint64_t *second, struct sp_error *err);
 

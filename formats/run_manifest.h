@@ -21,8 +21,11 @@ SP_MUST_CHECK enum sp_status sp_run_manifest_write(const char *run, json_t *mani
  * the right type. *found false: no run.json. SP_EDAMAGED otherwise. Caller owns *out. */
 SP_MUST_CHECK enum sp_status sp_run_manifest_read(const char *run, json_t **out, bool *found,
                                                   struct sp_error *err);
-/* SP_EIDENTITY naming every differing identity member with both values ("dtype: the run has
- * \"f32\", this command \"bf16\""), SP_OK when equal. */
+/* The same from text: for fuzzers. `path` is for the message. */
+SP_MUST_CHECK enum sp_status sp_run_manifest_parse(struct sp_text text, const char *path,
+                                                   json_t **out, struct sp_error *err);
+/* Takes whole manifests or their "identity" objects. SP_EIDENTITY naming the differing members with
+ * both values ("dtype: the run has \"f32\", this command \"bf16\""), SP_OK when equal. */
 SP_MUST_CHECK enum sp_status sp_run_identity_compare(const json_t *theirs, const json_t *ours,
                                                      const char *run, struct sp_error *err);
 
@@ -48,7 +51,12 @@ struct sp_run_lock {
 };
 SP_MUST_CHECK enum sp_status sp_run_lock_take(const char *run, struct sp_run_lock *lock,
                                               struct sp_error *err);
+/* Also after a failed take, whose fd is -1. */
 void sp_run_lock_release(const char *run, struct sp_run_lock *lock);
+
+/* Removes the temporary files that killed processes left in RUN. Call with the lock held, and before
+ * any shard is written. */
+SP_MUST_CHECK enum sp_status sp_run_sweep(const char *run, struct sp_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,24 @@
+#include "float_text.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstring>
+
+size_t sp_float_text(float value, char *out) {
+  if (!std::isfinite(value)) {
+    memcpy(out, "null", 4);
+    return 4;
+  }
+  if (value == 0.0f && std::signbit(value)) {
+    memcpy(out, "-0.0", 4); /* a JSON reader takes "-0" for the integer zero and drops the sign */
+    return 4;
+  }
+  char *end = out + SP_FLOAT_TEXT_MAX;
+  if (std::fabs(value) == 0x1.5c87fap-84f) {
+    /* The one float whose shortest text, 7.038531e-26, is a tie between two floats once it has been
+     * rounded to double, as most JSON readers do, and then goes to the wrong one. */
+    return static_cast<size_t>(
+        std::to_chars(out, end, value, std::chars_format::scientific, 8).ptr - out);
+  }
+  return static_cast<size_t>(std::to_chars(out, end, value).ptr - out);
+}

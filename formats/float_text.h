@@ -1,0 +1,20 @@
+/* float_text.h - the shortest decimal text of a float. */
+#ifndef SP_FORMATS_FLOAT_TEXT_H
+#define SP_FORMATS_FLOAT_TEXT_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SP_FLOAT_TEXT_MAX 24
+
+/* Writes a JSON number that reads back to the same float, "-0.0" and subnormals included, or "null"
+ * when `value` is not finite. `out` has SP_FLOAT_TEXT_MAX bytes; returns how many were written. */
+size_t sp_float_text(float value, char *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

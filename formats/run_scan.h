@@ -1,0 +1,28 @@
+/* run_scan.h - what lies in a run directory, told from the names. */
+#ifndef SP_FORMATS_RUN_SCAN_H
+#define SP_FORMATS_RUN_SCAN_H
+
+#include "buf.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum sp_run_name {
+  SP_NAME_OTHER,     /* not ours to judge */
+  SP_NAME_SHARD,     /* a shard or a marker of a run of this many shards */
+  SP_NAME_FOREIGN,   /* looks like a shard's file, but is none of this run */
+  SP_NAME_TEMPORARY, /* a file that a killed process did not finish */
+};
+
+enum sp_run_name sp_run_name_of(const char *name, size_t shards);
+
+/* Calls `each` for every entry but "." and "..", in no order; stops at the first failure. */
+typedef enum sp_status (*sp_run_scan_fn)(void *context, const char *name, struct sp_error *err);
+SP_MUST_CHECK enum sp_status sp_run_scan(const char *run, sp_run_scan_fn each, void *context,
+                                         struct sp_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

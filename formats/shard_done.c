@@ -1,0 +1,136 @@
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file.h"
+#include "run_files.h"
+#include "score_line.h"
+#include "shard_format.h"
+
+/* Two ids, each at most six bytes a byte of a line that fits SP_SCORE_LINE_CEILING. */
+#define DONE_CEILING (SP_SCORE_LINE_CEILING * 2 + 1024)
+
+void sp_shard_done_release(struct sp_shard_done *done) {
+  free(done->first_id);
+  free(done->last_id);
+  *done = (struct sp_shard_done){0};
+}
+
+enum sp_status sp_shard_path(struct sp_buf *out, const char *run, size_t index, size_t count,
+                             const char *suffix, struct sp_error *err) {
+  SP_TRY(
+      sp_buf_printf(out, err, "%s/" SP_SHARD_PREFIX "%05zu-of-%05zu%s", run, index, count, suffix));
+  return sp_buf_cstr(out) ? SP_OK : sp_fail_memory(err, out->len);
+}
+
+static enum sp_status append_id(struct sp_buf *out, const char *id, struct sp_error *err) {
+  if (!id) {
+    return sp_buf_append(out, "null", 4, err);
+  }
+  return sp_json_string_write(out, (struct sp_text){id, strlen(id)}, err);
+}
+
+enum sp_status sp_shard_done_text(const struct sp_shard_done *done, struct sp_buf *out,
+                                  struct sp_error *err) {
+  SP_TRY(sp_buf_printf(out, err,
+                       "{\"utts\":%" PRIu64 ",\"hyps\":%" PRIu64 ",\"tokens\":%" PRIu64
+                       ",\"raw_bytes\":%" PRIu64 ",\"xxh64\":\"%016" PRIx64
+                       "\",\"zst_bytes\":%" PRIu64 ",\"zst_xxh64\":\"%016" PRIx64
+                       "\",\"first_id\":",
+                       done->utts, done->hyps, done->tokens, done->raw_bytes, done->raw_xxh64,
+                       done->zst_bytes, done->zst_xxh64));
+  SP_TRY(append_id(out, done->first_id, err));
+  SP_TRY(sp_buf_append(out, ",\"last_id\":", 11, err));
+  SP_TRY(append_id(out, done->last_id, err));
+  return sp_buf_append(out, "}\n", 2, err);
+}
+
+static uint64_t get_count(const json_t *root, const char *key) {
+  json_int_t value = json_integer_value(json_object_get(root, key));
+  return value < 0 ? 0 : (uint64_t)value;
+}
+
+static uint64_t get_hash(const json_t *root, const char *key) {
+  const char *text = json_string_value(json_object_get(root, key));
+  return text ? strtoull(text, NULL, 16) : 0;
+}
+
+/* *out is NULL when the member is no string. */
+static enum sp_status get_id(const json_t *root, const char *key, char **out,
+                             struct sp_error *err) {
+  const char *text = json_string_value(json_object_get(root, key));
+  *out = text ? strdup(text) : NULL;
+  return text && !*out ? sp_fail_memory(err, strlen(text)) : SP_OK;
+}
+
+/* Lenient: the caller writes the result out again and compares, which is the strict check. */
+static enum sp_status get_members(const json_t *root, struct sp_shard_done *done,
+                                  struct sp_error *err) {
+  done->utts = get_count(root, "utts");
+  done->hyps = get_count(root, "hyps");
+  done->tokens = get_count(root, "tokens");
+  done->raw_bytes = get_count(root, "raw_bytes");
+  done->raw_xxh64 = get_hash(root, "xxh64");
+  done->zst_bytes = get_count(root, "zst_bytes");
+  done->zst_xxh64 = get_hash(root, "zst_xxh64");
+  SP_TRY(get_id(root, "first_id", &done->first_id, err));
+  return get_id(root, "last_id", &done->last_id, err);
+}
+
+enum sp_status sp_shard_done_parse(struct sp_text text, const char *path,
+                                   struct sp_shard_done *done, struct sp_error *err) {
+  *done = (struct sp_shard_done){0};
+  struct sp_buf again = {0};
+  enum sp_status status;
+  json_error_t fault;
+  json_t *root = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, &fault);
+  if (!root) {
+    status = sp_fail(err, SP_EDAMAGED, "%s: %s", path, fault.text);
+    goto release;
+  }
+  SP_TRY_GOTO(get_members(root, done, err), release);
+  SP_TRY_GOTO(sp_shard_done_text(done, &again, err), release);
+  bool no_utts = done->utts == 0;
+  if (!sp_text_equal(text, (struct sp_text){again.data, again.len}) || no_utts != !done->first_id ||
+      no_utts != !done->last_id) {
+    status = sp_fail(err, SP_EDAMAGED, "%s: not a marker of a finished shard", path);
+  }
+release:
+  if (status != SP_OK) {
+    sp_shard_done_release(done);
+  }
+  sp_buf_release(&again);
+  json_decref(root);
+  return status;
+}
+
+enum sp_status sp_shard_done_read(const char *run, size_t index, size_t count,
+                                  struct sp_shard_done *done, bool *found, struct sp_error *err) {
+  *done = (struct sp_shard_done){0};
+  *found = false;
+  struct sp_buf path = {0}, text = {0};
+  enum sp_status status;
+  SP_TRY_GOTO(sp_shard_path(&path, run, index, count, SP_SHARD_DONE, err), release);
+  SP_TRY_GOTO(sp_run_file_read(path.data, DONE_CEILING, &text, found, err), release);
+  if (*found) {
+    status = sp_shard_done_parse((struct sp_text){text.data, text.len}, path.data, done, err);
+  }
+release:
+  sp_buf_release(&path);
+  sp_buf_release(&text);
+  return status;
+}
+
+enum sp_status sp_shard_done_write(const char *run, size_t index, size_t count,
+                                   const struct sp_shard_done *done, struct sp_error *err) {
+  struct sp_buf path = {0}, text = {0};
+  enum sp_status status;
+  SP_TRY_GOTO(sp_shard_path(&path, run, index, count, SP_SHARD_DONE, err), release);
+  SP_TRY_GOTO(sp_shard_done_text(done, &text, err), release);
+  status = sp_file_replace(path.data, text.data, text.len, err);
+release:
+  sp_buf_release(&path);
+  sp_buf_release(&text);
+  return status;
+}

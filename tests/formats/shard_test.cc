@@ -1,0 +1,312 @@
+#include "shard.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#include <cstdio>
+
+#include "run_fixture.h"
+
+namespace {
+
+using sp_test::Contains;
+using sp_test::FilesOf;
+using sp_test::Joined;
+using sp_test::Line;
+using sp_test::MakeLine;
+using sp_test::MakeLines;
+using sp_test::ReadFile;
+using sp_test::Scratch;
+using sp_test::ShardPath;
+using sp_test::WriteFile;
+using sp_test::WriteShard;
+
+sp_status Collect(void *context, sp_text line, sp_error *) {
+  static_cast<std::string *>(context)->append(line.data, line.len).append("\n");
+  return SP_OK;
+}
+
+sp_status ReadLines(const std::string &path, std::string *lines, sp_shard_done *measured,
+                    sp_error *err) {
+  return sp_shard_read(path.c_str(), Collect, lines, measured, err);
+}
+
+// Lines of over 2 MiB together, one of them longer than a frame.
+std::vector<Line> ManyLines() {
+  std::vector<Line> lines = MakeLines("utt-", 3000, 40);
+  std::string long_text = "{\"id\":\"long\",\"hyps\":[]" + std::string(SP_FRAME_RAW, ' ') + "}\n";
+  lines.insert(lines.begin() + 1500, {"long", long_text, 0, 0});
+  return lines;
+}
+
+uint32_t Le32(const std::string &bytes, size_t at) {
+  uint32_t value = 0;
+  for (size_t k = 0; k < 4; k++) {
+    value |= static_cast<uint32_t>(static_cast<unsigned char>(bytes[at + k])) << (8 * k);
+  }
+  return value;
+}
+
+struct Frame {
+  std::string raw;
+};
+
+// A second reader, after the seekable format's description: from the end of the file to the frames.
+std::vector<Frame> ReadThroughSeekTable(const std::string &file) {
+  std::vector<Frame> frames;
+  size_t size = file.size();
+  EXPECT_EQ(Le32(file, size - 4), 0x8F92EAB1u);
+  EXPECT_EQ(static_cast<unsigned char>(file[size - 5]), 0x80);
+  uint32_t count = Le32(file, size - 9);
+  size_t table = size - 9 - size_t{12} * count - 8;
+  EXPECT_EQ(Le32(file, table), 0x184D2A5Eu);
+  EXPECT_EQ(Le32(file, table + 4), size - table - 8);
+  size_t at = 0;
+  for (uint32_t k = 0; k < count; k++) {
+    size_t entry = table + 8 + size_t{12} * k;
+    uint32_t packed = Le32(file, entry), raw_bytes = Le32(file, entry + 4);
+    std::string raw(raw_bytes, '\0');
+    EXPECT_EQ(ZSTD_getFrameContentSize(file.data() + at, packed), raw_bytes);
+    EXPECT_EQ(ZSTD_decompress(raw.data(), raw_bytes, file.data() + at, packed), raw_bytes);
+    EXPECT_EQ(static_cast<uint32_t>(XXH64(raw.data(), raw_bytes, 0)), Le32(file, entry + 8));
+    frames.push_back({raw});
+    at += packed;
+  }
+  EXPECT_EQ(at, table);
+  return frames;
+}
+
+TEST(Shard, PathsAreNamedByIndexAndCount) {
+  EXPECT_EQ(ShardPath("RUN", 3, 12, ".jsonl.zst"), "RUN/scores-00003-of-00012.jsonl.zst");
+  EXPECT_EQ(ShardPath("a/b", 0, 123456, ".done"), "a/b/scores-00000-of-123456.done");
+}
+
+TEST(Shard, RoundTripAndMarker) {
+  Scratch run;
+  sp_error err{};
+  std::vector<Line> lines = MakeLines("u\"\xc3\xa4", 50, 5);
+  ASSERT_SP_OK(WriteShard(run.path(), 0, 1, lines, &err));
+  EXPECT_EQ(FilesOf(run.path()), (std::vector<std::string>{"scores-00000-of-00001.done",
+                                                           "scores-00000-of-00001.jsonl.zst"}));
+  std::string raw, path = ShardPath(run.path(), 0, 1, ".jsonl.zst");
+  sp_shard_done measured{}, done{};
+  ASSERT_SP_OK(ReadLines(path, &raw, &measured, &err));
+  EXPECT_EQ(raw, Joined(lines));
+  bool found = false;
+  ASSERT_SP_OK(sp_shard_done_read(run.path().c_str(), 0, 1, &done, &found, &err));
+  ASSERT_TRUE(found);
+  uint64_t tokens = 0;
+  for (const Line &line : lines)
+    tokens += line.tokens;
+  EXPECT_EQ(done.utts, 50u);
+  EXPECT_EQ(done.hyps, 250u);
+  EXPECT_EQ(done.tokens, tokens);
+  EXPECT_EQ(done.raw_bytes, raw.size());
+  EXPECT_EQ(done.raw_xxh64, XXH64(raw.data(), raw.size(), 0));
+  std::string file = ReadFile(path);
+  EXPECT_EQ(done.zst_bytes, file.size());
+  EXPECT_EQ(done.zst_xxh64, XXH64(file.data(), file.size(), 0));
+  EXPECT_STREQ(done.first_id,
+               "u\"\xc3\xa4"
+               "0");
+  EXPECT_STREQ(done.last_id,
+               "u\"\xc3\xa4"
+               "49");
+  EXPECT_EQ(measured.raw_bytes, done.raw_bytes);
+  EXPECT_EQ(measured.raw_xxh64, done.raw_xxh64);
+  EXPECT_EQ(measured.zst_bytes, done.zst_bytes);
+  EXPECT_EQ(measured.zst_xxh64, done.zst_xxh64);
+  char expected[512];
+  snprintf(expected, sizeof expected,
+           "{\"utts\":50,\"hyps\":250,\"tokens\":%llu,\"raw_bytes\":%zu,\"xxh64\":\"%016llx\","
+           "\"zst_bytes\":%zu,\"zst_xxh64\":\"%016llx\",\"first_id\":\"u\\\"\xc3\xa4"
+           "0\","
+           "\"last_id\":\"u\\\"\xc3\xa4"
+           "49\"}\n",
+           static_cast<unsigned long long>(tokens), raw.size(),
+           static_cast<unsigned long long>(done.raw_xxh64), file.size(),
+           static_cast<unsigned long long>(done.zst_xxh64));
+  EXPECT_EQ(ReadFile(ShardPath(run.path(), 0, 1, ".done")), expected);
+  sp_shard_done_release(&done);
+}
+
+TEST(Shard, FilesFollowTheUmask) {
+  Scratch run;
+  sp_error err{};
+  mode_t before = umask(027);
+  sp_status status = WriteShard(run.path(), 0, 1, MakeLines("u", 2, 1), &err);
+  umask(before);
+  ASSERT_SP_OK(status);
+  struct stat info;
+  ASSERT_EQ(stat(ShardPath(run.path(), 0, 1, ".jsonl.zst").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0640u);
+}
+
+TEST(Shard, FramesAreCutAtLineEndsAndTheTableFindsThem) {
+  Scratch run;
+  sp_error err{};
+  std::vector<Line> lines = ManyLines();
+  ASSERT_SP_OK(WriteShard(run.path(), 0, 1, lines, &err));
+  std::vector<Frame> frames =
+      ReadThroughSeekTable(ReadFile(ShardPath(run.path(), 0, 1, ".jsonl.zst")));
+  EXPECT_GE(frames.size(), 3u);
+  std::string all;
+  size_t beyond = 0;
+  for (const Frame &frame : frames) {
+    EXPECT_EQ(frame.raw.back(), '\n');
+    bool one_line = frame.raw.find('\n') == frame.raw.size() - 1;
+    EXPECT_TRUE(one_line || frame.raw.size() <= SP_FRAME_RAW);
+    beyond += frame.raw.size() > SP_FRAME_RAW;
+    all += frame.raw;
+  }
+  EXPECT_EQ(beyond, 1u);
+  EXPECT_EQ(all, Joined(lines));
+  std::string read;
+  ASSERT_SP_OK(ReadLines(ShardPath(run.path(), 0, 1, ".jsonl.zst"), &read, nullptr, &err));
+  EXPECT_EQ(read, all);
+}
+
+TEST(Shard, EqualLinesGiveEqualBytes) {
+  Scratch a, b;
+  sp_error err{};
+  ASSERT_SP_OK(WriteShard(a.path(), 0, 1, ManyLines(), &err));
+  ASSERT_SP_OK(WriteShard(b.path(), 0, 1, ManyLines(), &err));
+  for (const char *suffix : {".jsonl.zst", ".done"}) {
+    EXPECT_EQ(ReadFile(ShardPath(a.path(), 0, 1, suffix)),
+              ReadFile(ShardPath(b.path(), 0, 1, suffix)));
+  }
+}
+
+TEST(Shard, WithoutLinesIsAFrameAndAMarker) {
+  Scratch run;
+  sp_error err{};
+  ASSERT_SP_OK(WriteShard(run.path(), 0, 1, {}, &err));
+  std::string file = ReadFile(ShardPath(run.path(), 0, 1, ".jsonl.zst"));
+  EXPECT_EQ(Le32(file, 0), 0xFD2FB528u);
+  EXPECT_EQ(ReadThroughSeekTable(file).size(), 1u);
+  std::string raw;
+  ASSERT_SP_OK(ReadLines(ShardPath(run.path(), 0, 1, ".jsonl.zst"), &raw, nullptr, &err));
+  EXPECT_EQ(raw, "");
+  bool found = false;
+  sp_shard_done done{};
+  ASSERT_SP_OK(sp_shard_done_read(run.path().c_str(), 0, 1, &done, &found, &err));
+  EXPECT_TRUE(found);
+  EXPECT_EQ(done.utts, 0u);
+  EXPECT_EQ(done.first_id, nullptr);
+  EXPECT_TRUE(Contains(ReadFile(ShardPath(run.path(), 0, 1, ".done")),
+                       "\"first_id\":null,\"last_id\":null}"));
+}
+
+TEST(Shard, NothingHasItsNameBeforePublish) {
+  Scratch run;
+  sp_error err{};
+  sp_shard_writer *writer = nullptr;
+  ASSERT_SP_OK(sp_shard_writer_create(run.path().c_str(), 2, 3, &writer, &err));
+  Line line = MakeLine("a", 2, 1);
+  ASSERT_SP_OK(sp_shard_writer_append(writer, sp_test::Text(line.text), sp_test::Text(line.id), 2,
+                                      line.tokens, &err));
+  std::vector<std::string> files = FilesOf(run.path());
+  ASSERT_EQ(files.size(), 1u);
+  EXPECT_EQ(files[0].rfind(".tmp-scores-00002-of-00003.", 0), 0u) << files[0];
+  sp_shard_writer_abandon(writer);
+  EXPECT_TRUE(FilesOf(run.path()).empty());
+  sp_shard_writer_abandon(nullptr);
+  bool found = true;
+  sp_shard_done done{};
+  ASSERT_SP_OK(sp_shard_done_read(run.path().c_str(), 2, 3, &done, &found, &err));
+  EXPECT_FALSE(found);
+}
+
+TEST(Shard, PublishedTwiceWithEqualBytesIsFine) {
+  Scratch run;
+  sp_error err{};
+  ASSERT_SP_OK(WriteShard(run.path(), 0, 1, MakeLines("u", 20, 3), &err));
+  std::string marker = ReadFile(ShardPath(run.path(), 0, 1, ".done"));
+  std::filesystem::remove(ShardPath(run.path(), 0, 1, ".done"));
+  ASSERT_SP_OK(WriteShard(run.path(), 0, 1, MakeLines("u", 20, 3), &err));
+  EXPECT_EQ(ReadFile(ShardPath(run.path(), 0, 1, ".done")), marker);
+  EXPECT_EQ(FilesOf(run.path()).size(), 2u);
+}
+
+TEST(Shard, PublishedTwiceWithOtherBytesIsRefused) {
+  Scratch run;
+  sp_error err{};
+  ASSERT_SP_OK(WriteShard(run.path(), 0, 1, MakeLines("u", 20, 3), &err));
+  std::string path = ShardPath(run.path(), 0, 1, ".jsonl.zst"), before = ReadFile(path);
+  std::string marker = ReadFile(ShardPath(run.path(), 0, 1, ".done"));
+  EXPECT_EQ(WriteShard(run.path(), 0, 1, MakeLines("u", 21, 3), &err), SP_ESHARD);
+  EXPECT_TRUE(Contains(err.message, path)) << err.message;
+  EXPECT_EQ(ReadFile(path), before);
+  EXPECT_EQ(ReadFile(ShardPath(run.path(), 0, 1, ".done")), marker);
+  EXPECT_EQ(FilesOf(run.path()).size(), 2u);
+}
+
+TEST(Shard, AnIdWithNulIsRefused) {
+  Scratch run;
+  sp_error err{};
+  Line line = MakeLine(std::string("a\0b", 3), 1, 1);
+  EXPECT_EQ(WriteShard(run.path(), 0, 1, {line}, &err), SP_EINPUT);
+  EXPECT_TRUE(FilesOf(run.path()).empty());
+}
+
+TEST(Shard, AFullDiskLeavesNothing) {
+  std::vector<Line> lines = ManyLines();
+  for (rlim_t limit : {0, 100, 4096, 60000}) {
+    Scratch run;
+    sp_error err{};
+    sp_status status;
+    {
+      sp_test::FileSizeLimit full(limit);
+      status = WriteShard(run.path(), 0, 1, lines, &err);
+    }
+    EXPECT_EQ(status, SP_EIO) << limit;
+    EXPECT_TRUE(Contains(err.message, run.path())) << err.message;
+    EXPECT_TRUE(FilesOf(run.path()).empty()) << limit;
+  }
+}
+
+TEST(Shard, AMarkerThatCannotBeWrittenIsNotThere) {
+  Scratch run;
+  sp_error err{};
+  std::vector<Line> lines = {{std::string(200000, 'a'), "{}\n", 0, 0}};
+  sp_status status;
+  {
+    sp_test::FileSizeLimit full(100000);
+    status = WriteShard(run.path(), 0, 1, lines, &err);
+  }
+  EXPECT_EQ(status, SP_EIO);
+  EXPECT_EQ(FilesOf(run.path()), (std::vector<std::string>{"scores-00000-of-00001.jsonl.zst"}));
+  ASSERT_SP_OK(WriteShard(run.path(), 0, 1, lines, &err));
+  EXPECT_EQ(FilesOf(run.path()).size(), 2u);
+}
+
+TEST(Shard, ADirectoryThatIsNotThereIsAnIoError) {
+  Scratch scratch;
+  sp_error err{};
+  EXPECT_EQ(WriteShard(scratch / "missing", 0, 1, {}, &err), SP_EIO);
+  EXPECT_TRUE(Contains(err.message, scratch / "missing")) << err.message;
+  WriteFile(scratch / "file", "x");
+  EXPECT_EQ(WriteShard(scratch / "file", 0, 1, {}, &err), SP_EIO);
+  std::string raw;
+  EXPECT_EQ(ReadLines(scratch / "missing", &raw, nullptr, &err), SP_EIO);
+  EXPECT_TRUE(Contains(err.message, scratch / "missing")) << err.message;
+}
+
+TEST(Shard, TheCallbackStopsTheReading) {
+  Scratch run;
+  sp_error err{};
+  ASSERT_SP_OK(WriteShard(run.path(), 0, 1, MakeLines("u", 20, 3), &err));
+  int calls = 0;
+  auto stop = [](void *context, sp_text, sp_error *error) {
+    return ++*static_cast<int *>(context) == 3 ? sp_fail(error, SP_EINTERRUPTED, "enough") : SP_OK;
+  };
+  EXPECT_EQ(
+      sp_shard_read(ShardPath(run.path(), 0, 1, ".jsonl.zst").c_str(), stop, &calls, nullptr, &err),
+      SP_EINTERRUPTED);
+  EXPECT_EQ(calls, 3);
+  EXPECT_STREQ(err.message, "enough");
+}
+
+}  // namespace
