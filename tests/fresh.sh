@@ -21,8 +21,8 @@ fail() {
 # The first address among the host's own apt sources that matches a pattern, else the default.
 host_mirror() {
   local found
-  found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null | grep -v '^ *#' | grep -o "https\\{0,1\\}://[^ ]*$1/\\{0,1\\}\\( \\|\$\\)" |
-    sed -n '1s/[ /]*$//p')
+  found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null |
+    grep -v '^ *#' | grep -oE "https?://[^ ]*$1/?( |\$)" | sed -n '1s/[ /]*$//p')
   echo "${found:-$2}"
 }
 

@@ -1,4 +1,4 @@
-"""PyTorch on the CPU at its best: exact-length batches without a mask, scaled_dot_product_attention,
+"""PyTorch on the CPU at its best: exact-length batches without a mask, its own fused attention,
 one QKV product, the head at the masked row only.
 usage: torch_peer.py MODEL SHAPE fp32|bf16 eager|compiled THREADS"""
 
