@@ -5,7 +5,9 @@
 
 #include <cmath>
 #include <cstring>
-#include <set>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "scratch.h"
 

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include <cstring>
+#include <string>
 
 #include "scratch.h"
 
