@@ -49,8 +49,8 @@ void sp_manifest_signature(const struct sp_settings *settings, const struct sp_c
   snprintf(out, capacity, "%s|m:%.8s|tok:%s-%s|case:%s|eos:%.*s|mask:full|long:%s|dt:%s|dev:%s|v:%s",
            methods, context->model_hash, tokenizer->kind, tokenizer->lowercase ? "uncased" : "cased",
            sp_letter_case_name(letter_case), (int)eos.len, eos.len ? eos.data : "",
-           sp_on_long_name(settings->on_long),
-           sp_compute_name(context->device->compute), context->device->type, SP_VERSION);
+           sp_on_long_name(settings->on_long), sp_compute_name(context->device->compute),
+           context->device->type, SP_VERSION);
 }
 
 static json_t *list_inputs(const struct sp_scan *scan, bool paths) {

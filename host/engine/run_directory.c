@@ -208,6 +208,18 @@ static void unpublish(struct directory *d) {
   }
 }
 
+/* A published shard with other bytes than ours: most likely because the input is another by now. */
+static enum sp_status explain_shard(struct directory *d, struct sp_error *err) {
+  struct sp_error why;
+  if (sp_scan_check_unchanged(&d->scan, d->run->archive, &why) != SP_EINPUT) {
+    return SP_ESHARD;
+  }
+  if (err) {
+    *err = why;
+  }
+  return SP_EINPUT;
+}
+
 static enum sp_status sum_bytes(struct directory *d, struct sp_error *err) {
   for (size_t i = 0; i < d->shards; i++) {
     struct sp_shard_done done = {0};
@@ -283,6 +295,9 @@ static enum sp_status score_into(struct directory *d, struct sp_error *err) {
     status = score_open_shards(d, err);
   }
   run->summary->score_seconds = sp_clock_seconds() - run->start;
+  if (status == SP_ESHARD) {
+    status = explain_shard(d, err);
+  }
   if (status == SP_EINPUT) { /* validated before: it can only have changed */
     sp_pool_destroy(run->pool);
     run->pool = NULL;

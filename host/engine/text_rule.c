@@ -29,7 +29,13 @@ enum sp_status sp_text_rule_init(struct sp_text_rule *rule, const struct sp_sett
   *rule = (struct sp_text_rule){.eos = settings->eos,
                                 .on_long = settings->on_long,
                                 .max_tokens = context->max_tokens};
-  return sp_encoder_create(context->tokenizer, resolved == SP_CASE_LOWER, &rule->encoder, err);
+  struct sp_tokens eos;
+  SP_TRY(sp_encoder_create(context->tokenizer, resolved == SP_CASE_LOWER, &rule->encoder, err));
+  if (rule->eos.len > 0) {
+    SP_TRY(sp_encode(rule->encoder, rule->eos, &eos, err));
+    rule->eos_tokens = eos.n;
+  }
+  return SP_OK;
 }
 
 void sp_text_rule_release(struct sp_text_rule *rule) {
@@ -38,10 +44,10 @@ void sp_text_rule_release(struct sp_text_rule *rule) {
   *rule = (struct sp_text_rule){0};
 }
 
-/* text + " " + eos; an empty text stays empty: it has nothing that could be scored. */
+/* text + " " + eos */
 static enum sp_status append_eos(struct sp_text_rule *rule, struct sp_text *text,
                                  struct sp_error *err) {
-  if (rule->eos.len == 0 || text->len == 0) {
+  if (rule->eos.len == 0) {
     return SP_OK;
   }
   sp_buf_clear(&rule->joined);
@@ -52,27 +58,16 @@ static enum sp_status append_eos(struct sp_text_rule *rule, struct sp_text *text
   return SP_OK;
 }
 
-static bool is_blank(struct sp_text text) {
-  for (size_t i = 0; i < text.len; i++) {
-    if (text.data[i] != ' ' && text.data[i] != '\t') {
-      return false;
-    }
-  }
-  return true;
-}
-
 enum sp_status sp_text_rule_apply(struct sp_text_rule *rule, struct sp_text text,
                                   struct sp_tokens *tokens, enum sp_flag *flag,
                                   struct sp_error *err) {
-  if (is_blank(text)) {
-    text.len = 0;
-  }
   SP_TRY(append_eos(rule, &text, err));
   SP_TRY(sp_encode(rule->encoder, text, tokens, err));
   *flag = SP_FLAG_NONE;
   if (tokens->no_vocab) {
     *flag = SP_FLAG_NO_VOCAB;
-  } else if (tokens->n == 0) {
+  } else if (tokens->n == rule->eos_tokens) { /* eos alone is nothing to score */
+    *tokens = (struct sp_tokens){0};
     *flag = SP_FLAG_EMPTY;
   } else if (tokens->n > rule->max_tokens) {
     bool cut = rule->on_long == SP_LONG_TRUNCATE && rule->max_tokens > 0;

@@ -22,6 +22,7 @@ enum sp_letter_case sp_case_resolve(const struct sp_settings *settings,
 struct sp_text_rule {
   struct sp_encoder *encoder;
   struct sp_text eos;
+  size_t eos_tokens; /* of eos by itself */
   enum sp_on_long on_long;
   size_t max_tokens;
   struct sp_buf joined; /* text with eos */
