@@ -1,0 +1,126 @@
+#include "score_ids.h"
+
+#include <stdexcept>
+
+#include "batch.h"
+#include "forward.h"
+#include "plan.h"
+#include "tokenizer.h"
+
+namespace sp_test {
+namespace {
+
+void Check(sp_status status, const sp_error &err) {
+  if (status != SP_OK) throw std::runtime_error(err.message);
+}
+
+sp_method MethodOf(const std::string &name) {
+  for (int m = 0; m < SP_METHOD_COUNT; m++) {
+    if (name == sp_method_key(static_cast<sp_method>(m))) return static_cast<sp_method>(m);
+  }
+  throw std::runtime_error("no method " + name);
+}
+
+// Destroyed in the order that the backend asks for.
+struct Run {
+  sp_plan plan{};
+  sp_batch batch{};
+  sp_arena arena{};
+  sp_forward *forward = nullptr;
+  ~Run() {
+    sp_forward_destroy(forward);
+    sp_arena_release(&arena);
+    sp_plan_release(&plan);
+  }
+};
+
+Scores Collect(const sp_plan &plan, size_t hyp, size_t tokens,
+               const std::vector<std::string> &methods, const std::vector<float> &logp,
+               const std::vector<float> &cls) {
+  Scores out;
+  uint32_t base = plan.hyp_base[hyp];
+  for (const std::string &name : methods) {
+    sp_method method = MethodOf(name);
+    const uint32_t *result = plan.result + plan.result_first[method][base];
+    for (size_t i = 0; i < (method == SP_CLS ? 1 : tokens); i++) {
+      out[name].push_back(method == SP_CLS ? cls.at(result[i]) : logp.at(result[i]));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+struct ScoringModel::Parts {
+  sp_tokenizer *tokenizer = nullptr;
+  sp_device *device = nullptr;
+  sp_weights *weights = nullptr;
+  ~Parts() {
+    sp_weights_destroy(weights);
+    if (device) device->backend->close(device);
+    sp_tokenizer_close(tokenizer);
+  }
+};
+
+ScoringModel::ScoringModel(const std::string &directory, sp_compute compute, bool with_mlm,
+                           bool with_cls)
+    : parts_(new Parts) {
+  sp_error err{};
+  sp_checkpoint *checkpoint = nullptr;
+  const sp_backend *backend = nullptr;
+  const char *spec = nullptr;
+  sp_status status = sp_tokenizer_open(directory.c_str(), &parts_->tokenizer, &err);
+  if (status == SP_OK) status = sp_backend_find("cpu", &backend, &spec, &err);
+  if (status == SP_OK) status = backend->open(spec, compute, &parts_->device, &err);
+  if (status == SP_OK) status = sp_checkpoint_open(directory.c_str(), &checkpoint, &err);
+  if (status == SP_OK) {
+    status = sp_weights_create(parts_->device, checkpoint, with_mlm, with_cls, &parts_->weights,
+                               &err);
+    sp_checkpoint_close(checkpoint);
+  }
+  if (status != SP_OK) {
+    delete parts_;
+    throw std::runtime_error(directory + ": " + err.message);
+  }
+}
+
+ScoringModel::~ScoringModel() { delete parts_; }
+
+const sp_model_config &ScoringModel::config() const { return parts_->weights->config; }
+
+std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
+                                        const std::vector<std::string> &methods) const {
+  const sp_tokenizer_info *info = sp_tokenizer_get_info(parts_->tokenizer);
+  const sp_batch_limits limits{1024, SP_PLAN_MAX_TARGETS * 1024};
+  sp_plan_rule rule{0, true, info->cls, info->sep, info->mask};
+  std::vector<sp_plan_hyp> hyps;
+  sp_error err{};
+  Run run;
+  for (const std::string &name : methods) rule.methods |= 1u << MethodOf(name);
+  for (const GoldenCase &one : cases) {
+    hyps.push_back({one.ids.data(), one.word.data(), static_cast<uint32_t>(one.ids.size())});
+  }
+  Check(sp_plan_build(&run.plan, hyps.data(), hyps.size(), &rule, &err), err);
+  size_t n_batches = 0;
+  sp_batch_range *ranges = sp_plan_cut(&run.plan, &limits, true, &n_batches);
+  if (!ranges || !sp_batch_init(&run.batch, &limits, &run.arena)) {
+    throw std::runtime_error("out of memory");
+  }
+  Check(sp_forward_create(parts_->weights, &limits, SP_SAVING_ALL, info->mask, info->pad,
+                          &run.forward, &err),
+        err);
+  std::vector<float> logp(run.plan.targets), cls(run.plan.cls_rows);
+  for (size_t b = 0; b < n_batches; b++) {
+    sp_batch_fill(&run.batch, &run.plan, ranges[b], true);
+    Check(sp_forward_run(run.forward, &run.batch, logp.data() + run.batch.first_target,
+                         cls.data() + run.batch.first_cls, &err),
+          err);
+  }
+  std::vector<Scores> out;
+  for (size_t h = 0; h < cases.size(); h++) {
+    out.push_back(Collect(run.plan, h, cases[h].ids.size(), methods, logp, cls));
+  }
+  return out;
+}
+
+}  // namespace sp_test

@@ -1,0 +1,37 @@
+// score_ids.h - token ids through plan, batches and encoder, with no text and no engine.
+#ifndef SP_TESTS_GOLDEN_SCORE_IDS_H
+#define SP_TESTS_GOLDEN_SCORE_IDS_H
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "backend.h"
+#include "config.h"
+#include "golden.h"
+
+namespace sp_test {
+
+// Method to values of one case, as in a golden.
+using Scores = std::map<std::string, std::vector<float>>;
+
+// An open model at one compute type. Throws std::runtime_error when anything fails.
+class ScoringModel {
+ public:
+  ScoringModel(const std::string &directory, sp_compute compute, bool with_mlm, bool with_cls);
+  ~ScoringModel();
+  ScoringModel(const ScoringModel &) = delete;
+  ScoringModel &operator=(const ScoringModel &) = delete;
+
+  const sp_model_config &config() const;
+  // Scores all cases in one plan.
+  std::vector<Scores> Score(const std::vector<GoldenCase> &cases,
+                            const std::vector<std::string> &methods) const;
+
+ private:
+  struct Parts;
+  Parts *parts_;
+};
+
+}  // namespace sp_test
+#endif
