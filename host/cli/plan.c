@@ -6,13 +6,38 @@
 #include "progress.h"
 #include "score_args.h"
 
+/* Where the engine's calls end up. */
+struct plan_view {
+  struct sp_progress_view progress;
+  json_t *names; /* with --list: an array of {what, id, i} */
+};
+
 static void on_progress(void *context, const struct sp_progress *progress) {
-  sp_progress_show(context, progress);
+  sp_progress_show(&((struct plan_view *)context)->progress, progress);
 }
 
 static void on_warn(void *context, const char *message) {
-  sp_progress_clear(context);
+  sp_progress_clear(&((struct plan_view *)context)->progress);
   sp_say("warning: %s", message);
+}
+
+static void on_name(void *context, const char *what, const char *id, size_t id_len,
+                    uint32_t rank) {
+  json_t *entry = json_object();
+  json_object_set_new(entry, "what", json_string(what));
+  json_object_set_new(entry, "id", json_stringn(id, id_len));
+  json_object_set_new(entry, "i", json_integer(rank));
+  json_array_append_new(((struct plan_view *)context)->names, entry);
+}
+
+static void print_names(json_t *names) {
+  size_t index;
+  json_t *entry;
+  json_array_foreach(names, index, entry) {
+    printf("%s\t%s\t%lld\n", json_string_value(json_object_get(entry, "what")),
+           json_string_value(json_object_get(entry, "id")),
+           (long long)json_integer_value(json_object_get(entry, "i")));
+  }
 }
 
 static void print_table(const struct sp_plan_summary *plan) {
@@ -56,39 +81,53 @@ static json_t *plan_json(const struct sp_plan_summary *plan, enum sp_status stat
   return object;
 }
 
-static enum sp_status run_plan(const void *values, const struct sp_operands *operands,
-                               struct sp_error *err) {
-  const struct sp_score_args *args = values;
-  struct sp_progress_view view;
-  struct sp_score_options options = args->options;
-  options.archives = operands->items;
-  options.n_archives = operands->n;
-  if (!options.model || !options.n_archives) {
-    return sp_fail(err, SP_EUSAGE, "%s is missing; usage: secondpass plan %s",
-                   options.model ? "an ARCHIVE" : "--model DIR", sp_command_plan.usage);
-  }
-  sp_progress_init(&view, args->progress);
-  options.progress = on_progress;
-  options.warn = on_warn;
-  options.context = &view;
-  options.stop = sp_stop_on_signals();
-  struct sp_plan_summary plan = {0};
-  enum sp_status status = sp_plan_run(&options, &plan, err);
-  sp_progress_clear(&view);
+static enum sp_status show_plan(const struct sp_score_args *args, struct plan_view *view,
+                                const struct sp_plan_summary *plan, enum sp_status status,
+                                struct sp_error *err) {
   if (args->json) {
     struct sp_error lost;
-    enum sp_status printed =
-        sp_json_print(plan_json(&plan, status, err), stdout, status == SP_OK ? err : &lost);
+    json_t *object = plan_json(plan, status, err);
+    if (view->names) {
+      json_object_set(object, "list", view->names);
+    }
+    enum sp_status printed = sp_json_print(object, stdout, status == SP_OK ? err : &lost);
     return status == SP_OK ? printed : status;
   }
   if (status == SP_OK) {
-    print_table(&plan);
+    print_table(plan);
+    print_names(view->names);
   }
   return status;
 }
 
+static enum sp_status run_plan(const void *values, const struct sp_operands *operands,
+                               struct sp_error *err) {
+  const struct sp_score_args *args = values;
+  struct plan_view view = {.names = args->list ? json_array() : NULL};
+  struct sp_score_options options = args->options;
+  options.archives = operands->items;
+  options.n_archives = operands->n;
+  if (!options.model || !options.n_archives) {
+    json_decref(view.names);
+    return sp_fail(err, SP_EUSAGE, "%s is missing; usage: secondpass plan %s",
+                   options.model ? "an ARCHIVE" : "--model DIR", sp_command_plan.usage);
+  }
+  sp_progress_init(&view.progress, args->progress);
+  options.progress = on_progress;
+  options.warn = on_warn;
+  options.name = args->list ? on_name : NULL;
+  options.context = &view;
+  options.stop = sp_stop_on_signals();
+  struct sp_plan_summary plan = {0};
+  enum sp_status status = sp_plan_run(&options, &plan, err);
+  sp_progress_clear(&view.progress);
+  status = show_plan(args, &view, &plan, status, err);
+  json_decref(view.names);
+  return status;
+}
+
 static const struct sp_opt_group *const groups[] = {&sp_score_what, &sp_score_work,
-                                                    &sp_score_output, NULL};
+                                                    &sp_score_output, &sp_plan_output, NULL};
 
 const struct sp_command sp_command_plan = {
     .name = "plan",

@@ -116,7 +116,7 @@ static const struct sp_opt work[] = {
      .argument = "N",
      .min = 1,
      .max = UINT32_MAX,
-     .fallback = "about 10,000 hypotheses a shard",
+     .fallback = "about 250,000 tokens a shard",
      .help = "utterances of a shard, the unit that a resumed run keeps"},
     {.name = "without",
      .kind = SP_OPT_LIST,
@@ -160,6 +160,16 @@ static const struct sp_opt output[] = {
              "--out -)"},
 };
 const struct sp_opt_group sp_score_output = {"Output", output, sizeof output / sizeof *output};
+
+static const struct sp_opt plan_output[] = {
+    {.name = "list",
+     .kind = SP_OPT_FLAG,
+     .offset = FIELD(list),
+     .help = "name every hypothesis that is empty, too long or a duplicate: a line of what, id and "
+             "rank, parted by tabs, after the table"},
+};
+const struct sp_opt_group sp_plan_output = {"Plan", plan_output,
+                                            sizeof plan_output / sizeof *plan_output};
 
 #define COUNT(member, label) \
   { #member, label, offsetof(struct sp_counts, member) }

@@ -11,11 +11,13 @@ struct sp_score_args {
   struct sp_score_options options; /* strings point into argv */
   const char *progress;            /* NULL: auto */
   bool json;
+  bool list; /* plan */
 };
 
 extern const struct sp_opt_group sp_score_what;   /* model, methods, how text is read */
 extern const struct sp_opt_group sp_score_work;   /* device, threads, sizes: never change a score */
 extern const struct sp_opt_group sp_score_output; /* --out and what is written */
+extern const struct sp_opt_group sp_plan_output;  /* what plan alone takes */
 
 /* Where a count stands: its JSON key, its name in tables, its place in struct sp_counts. */
 struct sp_count_name {

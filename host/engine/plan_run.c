@@ -47,6 +47,31 @@ release:
   return status;
 }
 
+/* Names what is not scored as it stands, or not on its own. */
+static enum sp_status name_hyps(struct planner *p, struct sp_error *err) {
+  const struct sp_score_options *options = p->settings->options;
+  struct sp_job *job = &p->job;
+  bool *seen = sp_arena_calloc(&job->tokens, job->plan.bases, sizeof *seen);
+  if (!seen) {
+    return sp_fail_memory(err, job->plan.bases);
+  }
+  for (size_t u = 0; u < job->n_utts; u++) {
+    const struct sp_job_utt *utt = &job->utts[u];
+    for (size_t h = 0; h < utt->n_hyps; h++) {
+      const struct sp_job_hyp *hyp = &job->hyps[utt->first_hyp + h];
+      bool *known = hyp->n ? &seen[job->plan.hyp_base[hyp->plan_hyp]] : NULL;
+      const char *what = hyp->flag ? sp_flag_name(hyp->flag) : *known ? "duplicate" : NULL;
+      if (what) {
+        options->name(options->context, what, utt->id.data, utt->id.len, (uint32_t)h);
+      }
+      if (known) {
+        *known = (p->settings->savings & SP_SAVING_DEDUPE) != 0;
+      }
+    }
+  }
+  return SP_OK;
+}
+
 static enum sp_status plan_shard(struct planner *p, size_t shard, struct sp_error *err) {
   uint64_t read, left = p->scan.counts.utts - (uint64_t)shard * p->summary->shard_utts;
   sp_job_begin(&p->job, shard);
@@ -54,6 +79,9 @@ static enum sp_status plan_shard(struct planner *p, size_t shard, struct sp_erro
                      NULL, err));
   SP_TRY(sp_job_prepare(&p->job, p->settings, p->context, &p->rule, err));
   sp_counts_add(&p->summary->counts, &p->job.counts);
+  if (p->settings->options->name) {
+    SP_TRY(name_hyps(p, err));
+  }
   return p->measured || p->job.n_batches == 0 ? SP_OK : measure(p, err);
 }
 

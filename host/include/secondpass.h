@@ -95,7 +95,7 @@ struct sp_score_options {
   const char *without;            /* savings switched off, comma-separated: head,trim,pack,dedupe */
   const char *cls_sign;           /* "auto", "logprob", "cost": what the CLS head was trained as */
   size_t threads;                 /* 0: one a processor this process may use */
-  size_t shard_utts;              /* 0: about 10,000 hypotheses a shard */
+  size_t shard_utts;              /* 0: about 250,000 tokens a shard */
   size_t batch_tokens;            /* 0: chosen from the model; never changes a score */
   uint64_t limit;                 /* 0: all; else the first `limit` utterances */
   bool per_token, with_text;
@@ -104,6 +104,9 @@ struct sp_score_options {
   void (*progress)(void *context, const struct sp_progress *progress);
   void (*warn)(void *context, const char *message);
   enum sp_status (*sink)(void *context, const char *data, size_t len, struct sp_error *err);
+  /* sp_plan_run names here each hypothesis that is empty, too_long, truncated, no_vocab, or a
+   * duplicate of an earlier one of its shard; `id` is not terminated. */
+  void (*name)(void *context, const char *what, const char *id, size_t id_len, uint32_t rank);
   void *context;
   const volatile int *stop;       /* set to non-zero by a signal handler: finish early */
 };
