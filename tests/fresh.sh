@@ -22,7 +22,7 @@ fail() {
 host_mirror() {
   local found
   found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null |
-    grep -v '^ *#' | grep -oE "https?://[^ ]*$1/?( |\$)" | sed -n '1s/[ /]*$//p')
+    grep -v '^ *#' | grep -oE "https?://[^ ]*$1/?( |\$)" | sed -n '1s/[ /]*$//p' || true)
   echo "${found:-$2}"
 }
 
