@@ -46,8 +46,9 @@ void sp_manifest_signature(const struct sp_settings *settings, const struct sp_c
   struct sp_text eos = {settings->eos.data, settings->eos.len > 16 ? 16 : settings->eos.len};
   eos.len = sp_utf8_valid_prefix(eos); /* no half of a character */
   list_methods(settings->methods, methods, sizeof methods);
-  snprintf(out, capacity, "%s|m:%.8s|tok:%s-%s|case:%s|eos:%.*s|mask:full|long:%s|dt:%s|dev:%s|v:%s",
-           methods, context->model_hash, tokenizer->kind, tokenizer->lowercase ? "uncased" : "cased",
+  snprintf(out, capacity,
+           "%s|m:%.8s|tok:%s-%s|case:%s|eos:%.*s|mask:full|long:%s|dt:%s|dev:%s|v:%s", methods,
+           context->model_hash, tokenizer->kind, tokenizer->lowercase ? "uncased" : "cased",
            sp_letter_case_name(letter_case), (int)eos.len, eos.len ? eos.data : "",
            sp_on_long_name(settings->on_long), sp_compute_name(context->device->compute),
            context->device->type, SP_VERSION);
@@ -57,10 +58,10 @@ static json_t *list_inputs(const struct sp_scan *scan, bool paths) {
   json_t *list = json_array();
   for (size_t i = 0; i < scan->n_files; i++) {
     const struct sp_scan_file *file = &scan->files[i];
-    json_array_append_new(list, paths ? path_json(file->path)
-                                      : json_pack("{s:I, s:s}", "bytes",
-                                                  (json_int_t)file->digest.bytes, "xxh128",
-                                                  file->digest.xxh128));
+    json_array_append_new(
+        list, paths ? path_json(file->path)
+                    : json_pack("{s:I, s:s}", "bytes", (json_int_t)file->digest.bytes, "xxh128",
+                                file->digest.xxh128));
   }
   return list;
 }
@@ -70,29 +71,29 @@ static json_t *make_identity(const struct sp_settings *settings, const struct sp
   const struct sp_score_options *options = settings->options;
   char methods[64];
   list_methods(settings->methods, methods, sizeof methods);
-  json_t *eos = settings->eos.len ? json_stringn(settings->eos.data, settings->eos.len)
-                                  : json_null();
+  json_t *eos =
+      settings->eos.len ? json_stringn(settings->eos.data, settings->eos.len) : json_null();
   return json_pack(
       "{s:i, s:s, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:I, "
       "s:s}",
       "score_version", score_version, "model_hash", context->model_hash, "inputs",
       list_inputs(scan, false), "format", sp_archive_format_name(scan->format), "method", methods,
-      "dtype", sp_compute_name(context->device->compute), "backend",
-      context->device->backend->name, "device_type", context->device->type, "mask", "full", "eos",
-      eos, "case", sp_letter_case_name(scan->letter_case), "on_long",
-      sp_on_long_name(settings->on_long), "cls_negated", context->negate_cls, "per_token",
-      options->per_token, "with_text", options->with_text, "limit", (json_int_t)options->limit,
-      "shard_utts", (json_int_t)shard_utts, "shards", (json_int_t)shards, "output", "jsonl.zst");
+      "dtype", sp_compute_name(context->device->compute), "backend", context->device->backend->name,
+      "device_type", context->device->type, "mask", "full", "eos", eos, "case",
+      sp_letter_case_name(scan->letter_case), "on_long", sp_on_long_name(settings->on_long),
+      "cls_negated", context->negate_cls, "per_token", options->per_token, "with_text",
+      options->with_text, "limit", (json_int_t)options->limit, "shard_utts", (json_int_t)shard_utts,
+      "shards", (json_int_t)shards, "output", "jsonl.zst");
 }
 
 json_t *sp_manifest_make(const struct sp_settings *settings, const struct sp_context *context,
                          const struct sp_scan *scan, size_t shard_utts, size_t shards,
                          const char *signature) {
-  json_t *info = json_pack(
-      "{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:i}", "version", SP_VERSION, "signature", signature,
-      "model", path_json(settings->options->model), "archives", list_inputs(scan, true), "utts",
-      (json_int_t)scan->counts.utts, "hyps", (json_int_t)scan->counts.hyps, "tokens",
-      (json_int_t)scan->counts.tokens, "zstd_level", SP_ZSTD_LEVEL);
+  json_t *info = json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:i}", "version", SP_VERSION,
+                           "signature", signature, "model", path_json(settings->options->model),
+                           "archives", list_inputs(scan, true), "utts",
+                           (json_int_t)scan->counts.utts, "hyps", (json_int_t)scan->counts.hyps,
+                           "tokens", (json_int_t)scan->counts.tokens, "zstd_level", SP_ZSTD_LEVEL);
   json_t *identity = make_identity(settings, context, scan, shard_utts, shards);
-  return json_pack("{s:o, s:o}","identity", identity, "info", info);
+  return json_pack("{s:o, s:o}", "identity", identity, "info", info);
 }

@@ -5,13 +5,20 @@
 #include <time.h>
 
 /* A job's way through the pool. */
-enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY, SLOT_PREPARING, SLOT_RUNNING, SLOT_FINISHING };
+enum slot_state {
+  SLOT_FREE,
+  SLOT_FILLING,
+  SLOT_READY,
+  SLOT_PREPARING,
+  SLOT_RUNNING,
+  SLOT_FINISHING
+};
 
 struct slot {
   struct sp_job job;
   enum slot_state state;
-  uint64_t order;        /* of submission */
-  size_t next_batch;     /* first not yet taken */
+  uint64_t order;    /* of submission */
+  size_t next_batch; /* first not yet taken */
   size_t batches_done;
   uint64_t seq_tokens_done;
 };
@@ -296,8 +303,7 @@ enum sp_status sp_pool_take(struct sp_pool *pool, size_t index, struct sp_job **
   struct slot *slot = NULL;
   *out = NULL;
   pthread_mutex_lock(&pool->mutex);
-  while ((status = check_running(pool, err)) == SP_OK &&
-         !(slot = oldest(pool, SLOT_FREE, NULL))) {
+  while ((status = check_running(pool, err)) == SP_OK && !(slot = oldest(pool, SLOT_FREE, NULL))) {
     wait_for_change(pool);
   }
   if (slot) {

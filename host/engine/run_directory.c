@@ -23,9 +23,9 @@ struct directory {
   struct sp_scan scan;
   struct sp_spool spool;
   struct sp_run_lock lock;
-  bool created;           /* by this call */
+  bool created; /* by this call */
   size_t shards, shard_utts;
-  unsigned char *state;   /* (shards) enum shard_state; each shard is one worker's at a time */
+  unsigned char *state; /* (shards) enum shard_state; each shard is one worker's at a time */
 };
 
 /* ---- the directory and its identity ---- */
@@ -136,8 +136,8 @@ static enum sp_status find_done(struct directory *d, struct sp_error *err) {
   return SP_OK;
 }
 
-static enum sp_status put_line(void *context, struct sp_text line, struct sp_text id,
-                               uint64_t hyps, uint64_t tokens, struct sp_error *err) {
+static enum sp_status put_line(void *context, struct sp_text line, struct sp_text id, uint64_t hyps,
+                               uint64_t tokens, struct sp_error *err) {
   return sp_shard_writer_append(context, line, id, hyps, tokens, err);
 }
 

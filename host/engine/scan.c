@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "checked.h"
 #include "clock.h"
@@ -34,6 +35,19 @@ enum sp_status sp_scan_finish_ids(struct sp_id_set *ids, struct sp_error *err) {
   if (first != second) {
     return sp_fail(err, SP_EINPUT, "utterances %llu and %llu of the archive have the same id",
                    (unsigned long long)first + 1, (unsigned long long)second + 1);
+  }
+  return SP_OK;
+}
+
+/* A pipe can be read only once, and opening it again may wait for ever. */
+static enum sp_status refuse_pipes(const char *const *paths, size_t n_paths, struct sp_error *err) {
+  for (size_t i = 0; i < n_paths; i++) {
+    struct stat info;
+    if (stat(paths[i], &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) {
+      return sp_fail(err, SP_EUSAGE,
+                     "%s is a pipe, but the archive is read twice: give it as standard input ('-')",
+                     paths[i]);
+    }
   }
   return SP_OK;
 }
@@ -146,12 +160,13 @@ static enum sp_status keep_files(struct scanner *s, struct sp_error *err) {
   return SP_OK;
 }
 
-enum sp_status sp_scan_archive(const struct sp_settings *settings,
-                               const struct sp_context *context, const char *const *paths,
-                               size_t n_paths, struct sp_scan *out, struct sp_error *err) {
+enum sp_status sp_scan_archive(const struct sp_settings *settings, const struct sp_context *context,
+                               const char *const *paths, size_t n_paths, struct sp_scan *out,
+                               struct sp_error *err) {
   struct scanner s = {.settings = settings, .context = context, .scan = out};
   enum sp_status status;
   *out = (struct sp_scan){0};
+  SP_TRY_GOTO(refuse_pipes(paths, n_paths, err), release);
   SP_TRY_GOTO(look_at_case(settings, context, paths, n_paths, out, err), release);
   SP_TRY_GOTO(sp_text_rule_init(&s.rule, settings, context, out->letter_case, err), release);
   SP_TRY_GOTO(sp_id_set_create(SP_ID_SET_MEMORY, NULL, &s.ids, err), release);

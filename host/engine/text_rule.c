@@ -26,9 +26,8 @@ enum sp_letter_case sp_case_resolve(const struct sp_settings *settings,
 enum sp_status sp_text_rule_init(struct sp_text_rule *rule, const struct sp_settings *settings,
                                  const struct sp_context *context, enum sp_letter_case resolved,
                                  struct sp_error *err) {
-  *rule = (struct sp_text_rule){.eos = settings->eos,
-                                .on_long = settings->on_long,
-                                .max_tokens = context->max_tokens};
+  *rule = (struct sp_text_rule){
+      .eos = settings->eos, .on_long = settings->on_long, .max_tokens = context->max_tokens};
   struct sp_tokens eos;
   SP_TRY(sp_encoder_create(context->tokenizer, resolved == SP_CASE_LOWER, &rule->encoder, err));
   if (rule->eos.len > 0) {

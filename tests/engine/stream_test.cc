@@ -1,8 +1,10 @@
 // stream_test.cc - lines to a sink, and standard input kept in the run directory.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "engine_fixture.h"
 
@@ -105,7 +107,8 @@ TEST_F(Stream, ASinkThatFailsEndsTheRunWithItsMessage) {
     job.shard_utts = 2;
     job.on_line = [&](const std::string &, sp_error *err) {
       lines++;
-      if (lines < 5) return SP_OK;
+      if (lines < 5)
+        return SP_OK;
       err->status = SP_EIO;
       snprintf(err->message, sizeof err->message, "the pipe is gone");
       return SP_EIO;
@@ -215,6 +218,25 @@ TEST_F(Stream, StandardInputOnce) {
   EXPECT_FALSE(std::filesystem::exists(job.out));
   job.archives = {"-"};
   EXPECT_EQ(Plan(job).status, SP_EUSAGE) << "a plan reads twice";
+}
+
+TEST_F(Stream, ANamedPipeIsRefusedWhereItWouldBeReadTwice) {
+  const std::string fifo = scratch_ / "fifo";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  Job job = MakeJob("run");
+  job.archives = {fifo};
+  Outcome outcome = Score(job);
+  EXPECT_EQ(outcome.status, SP_EUSAGE);
+  EXPECT_NE(outcome.message.find(fifo), std::string::npos) << outcome.message;
+  EXPECT_EQ(Plan(job).status, SP_EUSAGE);
+  EXPECT_FALSE(std::filesystem::exists(job.out));
+  const std::string expected = Expected();
+  std::thread writer([&] { WriteFile(fifo, ToJsonl(archive_)); });
+  job.out = "-";
+  outcome = Score(job);
+  writer.join();
+  EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+  EXPECT_EQ(outcome.lines, expected);
 }
 
 // What a limit leaves out must not decide the letter case, which one pass could not know.
