@@ -10,8 +10,12 @@
 namespace {
 
 struct Arena : sp_arena {
-  explicit Arena(size_t limit = 0) : sp_arena{} { ceiling = limit; }
-  ~Arena() { sp_arena_release(this); }
+  explicit Arena(size_t limit = 0) : sp_arena{} {
+    ceiling = limit;
+  }
+  ~Arena() {
+    sp_arena_release(this);
+  }
 };
 
 TEST(Arena, AlignsAndNeverOverlaps) {
@@ -33,7 +37,8 @@ TEST(Arena, AlignsAndNeverOverlaps) {
     pieces.push_back({data, bytes, mark});
   }
   for (const Piece &piece : pieces) {
-    for (size_t i = 0; i < piece.bytes; i++) ASSERT_EQ(piece.data[i], piece.mark);
+    for (size_t i = 0; i < piece.bytes; i++)
+      ASSERT_EQ(piece.data[i], piece.mark);
   }
 }
 
@@ -57,7 +62,8 @@ TEST(Arena, StaysUnderItsCeiling) {
   const size_t ceiling = 1 << 20;
   Arena arena(ceiling);
   size_t got = 0;
-  while (sp_arena_alloc(&arena, 10000, 1)) got += 10000;
+  while (sp_arena_alloc(&arena, 10000, 1))
+    got += 10000;
   EXPECT_LE(arena.total_bytes, ceiling);
   EXPECT_GE(got, ceiling * 9 / 10); /* the last chunk shrinks to what is left */
   EXPECT_EQ(sp_arena_alloc(&arena, ceiling, 1), nullptr);
@@ -67,7 +73,8 @@ TEST(Arena, ClearKeepsTheLargestChunkSoThatEqualWorkAllocatesNothing) {
   Arena arena;
   size_t kept = 0;
   for (int round = 0; round < 5; round++) {
-    for (int i = 0; i < 40; i++) ASSERT_NE(sp_arena_alloc(&arena, 4000, 1), nullptr);
+    for (int i = 0; i < 40; i++)
+      ASSERT_NE(sp_arena_alloc(&arena, 4000, 1), nullptr);
     sp_arena_clear(&arena);
     if (round >= 2) {
       EXPECT_EQ(arena.total_bytes, kept);
@@ -87,7 +94,8 @@ TEST(Arena, CallocIsZeroAlsoInReusedMemory) {
   memset(sp_arena_alloc(&arena, 50000, 1), 0xff, 50000);
   sp_arena_clear(&arena);
   auto *data = static_cast<unsigned char *>(sp_arena_calloc(&arena, 25000, 2));
-  for (int i = 0; i < 50000; i++) ASSERT_EQ(data[i], 0);
+  for (int i = 0; i < 50000; i++)
+    ASSERT_EQ(data[i], 0);
 }
 
 TEST(Arena, CopyTerminates) {

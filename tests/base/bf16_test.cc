@@ -46,7 +46,8 @@ TEST(Bf16, ErrorIsAtMostHalfAStep) {
   std::mt19937 random(3);
   for (int i = 0; i < 200000; i++) {
     float value = FromBits(static_cast<uint32_t>(random()));
-    if (!std::isfinite(value) || std::fabs(value) > 1e38f || std::fabs(value) < 1e-37f) continue;
+    if (!std::isfinite(value) || std::fabs(value) > 1e38f || std::fabs(value) < 1e-37f)
+      continue;
     double error = std::fabs(static_cast<double>(sp_bf16_to_f32(sp_bf16_from_f32(value))) - value);
     EXPECT_FALSE(!(error <= std::ldexp(std::fabs(value), -8))) << value;
   }

@@ -9,9 +9,15 @@ namespace {
 
 // Releases its buffer at the end of the test.
 struct Buf : sp_buf {
-  explicit Buf(size_t limit = 0) : sp_buf{} { ceiling = limit; }
-  ~Buf() { sp_buf_release(this); }
-  std::string text() const { return std::string(data, len); }
+  explicit Buf(size_t limit = 0) : sp_buf{} {
+    ceiling = limit;
+  }
+  ~Buf() {
+    sp_buf_release(this);
+  }
+  std::string text() const {
+    return std::string(data, len);
+  }
 };
 
 TEST(Buf, AppendsAndGrowsWithoutLosingBytes) {
@@ -43,7 +49,8 @@ TEST(Buf, PaddingIsReadableAndSetToZeroWhenItIsMade) {
   Buf buf;
   sp_error err{};
   ASSERT_EQ(sp_buf_reserve(&buf, 1000, &err), SP_OK);
-  for (size_t i = 0; i < buf.capacity + SP_BUF_PADDING; i++) ASSERT_EQ(buf.data[i], 0) << i;
+  for (size_t i = 0; i < buf.capacity + SP_BUF_PADDING; i++)
+    ASSERT_EQ(buf.data[i], 0) << i;
 }
 
 TEST(Buf, HoldsItsCeilingToTheByte) {

@@ -71,8 +71,8 @@ TEST(File, ReadNamesTheFileThatItCannotOpen) {
   sp_buf buf{};
   sp_error err{};
   EXPECT_EQ(sp_file_read((scratch / "none").c_str(), &buf, &err), SP_EIO);
-  EXPECT_EQ(std::string(err.message), "cannot open " + (scratch / "none") +
-                                          ": No such file or directory");
+  EXPECT_EQ(std::string(err.message),
+            "cannot open " + (scratch / "none") + ": No such file or directory");
   EXPECT_EQ(sp_file_read(scratch.path().c_str(), &buf, &err), SP_EIO) << "a directory";
   sp_buf_release(&buf);
 }
@@ -86,7 +86,8 @@ TEST(File, WriteAllGoesOnAfterShortWrites) {
     close(ends[1]);
     char piece[1000];
     size_t total = 0;
-    for (ssize_t n; (n = read(ends[0], piece, sizeof piece)) > 0;) total += static_cast<size_t>(n);
+    for (ssize_t n; (n = read(ends[0], piece, sizeof piece)) > 0;)
+      total += static_cast<size_t>(n);
     _exit(total == 1 << 20 ? 0 : 1);
   }
   close(ends[0]);

@@ -22,7 +22,8 @@ bool IsValid(const std::string &text) {
 
 std::string Repeat(const std::string &text, size_t times) {
   std::string out;
-  for (size_t i = 0; i < times; i++) out += text;
+  for (size_t i = 0; i < times; i++)
+    out += text;
   return out;
 }
 
@@ -82,9 +83,9 @@ TEST(Status, ExitCodesAreTheContract) {
   const struct {
     sp_status status;
     int exit_code;
-  } expected[] = {{SP_OK, 0},      {SP_EUSAGE, 2}, {SP_EIDENTITY, 2}, {SP_EINPUT, 3},
-                  {SP_EDAMAGED, 3}, {SP_EMODEL, 4}, {SP_EDEVICE, 5},   {SP_EIO, 6},
-                  {SP_ELOCK, 6},   {SP_ESHARD, 7}, {SP_EINTERRUPTED, 130}};
+  } expected[] = {{SP_OK, 0},       {SP_EUSAGE, 2}, {SP_EIDENTITY, 2},     {SP_EINPUT, 3},
+                  {SP_EDAMAGED, 3}, {SP_EMODEL, 4}, {SP_EDEVICE, 5},       {SP_EIO, 6},
+                  {SP_ELOCK, 6},    {SP_ESHARD, 7}, {SP_EINTERRUPTED, 130}};
   for (const auto &e : expected) {
     EXPECT_EQ(sp_status_exit_code(e.status), e.exit_code) << sp_status_text(e.status);
     EXPECT_STRNE(sp_status_text(e.status), "unknown status");

@@ -12,7 +12,8 @@ size_t Prefix(const std::string &text) {
 
 // The encoding as the code point's bits say, valid or not.
 std::string Encode(uint32_t code, int len) {
-  if (len == 1) return std::string(1, static_cast<char>(code));
+  if (len == 1)
+    return std::string(1, static_cast<char>(code));
   std::string out;
   for (int i = len - 1; i > 0; i--, code >>= 6) {
     out.insert(out.begin(), static_cast<char>(0x80 | (code & 0x3f)));

@@ -11,7 +11,7 @@ namespace {
 using namespace sp_test;
 namespace fs = std::filesystem;
 
-// Plain text, long enough that the second pass has not read its end when the first shards are scored.
+// Plain text, so long that the second pass has not read its end when the first shards are scored.
 class ChangedInput : public testing::Test {
  protected:
   static constexpr size_t kLines = 30000;
@@ -22,7 +22,8 @@ class ChangedInput : public testing::Test {
     model.hidden = 8;
     model.ffn = 8;
     model_ = MakeModel(scratch_ / "model", model);
-    for (size_t i = 0; i < kLines; i++) text_ += "ab cd w70 " + std::to_string(i % 10) + " x\n";
+    for (size_t i = 0; i < kLines; i++)
+      text_ += "ab cd w70 " + std::to_string(i % 10) + " x\n";
     WriteFile(scratch_ / "a.txt", text_);
   }
   Job MakeJob() {
@@ -36,8 +37,7 @@ class ChangedInput : public testing::Test {
     return job;
   }
   // Changes the file once, when scoring has begun.
-  void Check(const std::function<void()> &change, const std::string &word,
-             bool still_text = true) {
+  void Check(const std::function<void()> &change, const std::string &word, bool still_text = true) {
     Job job = MakeJob();
     bool changed = false;
     job.on_progress = [&](const sp_progress &progress) {

@@ -98,7 +98,8 @@ TEST_P(Determinism, WithoutAnySavings) {
   for (int left_out = 1; left_out < 16; left_out++) {
     Job job = MakeJob("run");
     for (int i = 0; i < 4; i++) {
-      if (left_out >> i & 1) job.without += (job.without.empty() ? "" : ",") + std::string(names[i]);
+      if (left_out >> i & 1)
+        job.without += (job.without.empty() ? "" : ",") + std::string(names[i]);
     }
     job.batch_tokens = left_out % 2 ? 0 : 200;
     EXPECT_TRUE(SameFiles(Files(job), expected)) << job.without;
@@ -142,16 +143,23 @@ TEST_P(Determinism, AHypothesisByItselfScoresTheSame) {
 }
 
 TEST_P(Determinism, MethodsAloneAndTogether) {
-  const std::vector<std::vector<std::string>> sets = {
-      {"pll"},        {"pll_l2r"},      {"cls"},        {"maskless"}, {"pll", "pll_l2r"},
-      {"pll", "cls"}, {"pll_l2r", "maskless"}, {"cls", "maskless"}, {"maskless", "pll", "cls"}};
+  const std::vector<std::vector<std::string>> sets = {{"pll"},
+                                                      {"pll_l2r"},
+                                                      {"cls"},
+                                                      {"maskless"},
+                                                      {"pll", "pll_l2r"},
+                                                      {"pll", "cls"},
+                                                      {"pll_l2r", "maskless"},
+                                                      {"cls", "maskless"},
+                                                      {"maskless", "pll", "cls"}};
   Job all = MakeJob("run");
   all.per_token = false;
   ScoreTable expected = Table(all);
   for (const auto &methods : sets) {
     Job job = all;
     job.methods = "";
-    for (const std::string &m : methods) job.methods += (job.methods.empty() ? "" : ",") + m;
+    for (const std::string &m : methods)
+      job.methods += (job.methods.empty() ? "" : ",") + m;
     ScoreTable want = OnlyMethods(expected, methods);
     EXPECT_TRUE(SameScores(Table(job), want)) << job.methods;
     job.without = "dedupe,pack";

@@ -17,13 +17,16 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Releaser {
-  void operator()(json_t *value) const { json_decref(value); }
+  void operator()(json_t *value) const {
+    json_decref(value);
+  }
 };
 using Json = std::unique_ptr<json_t, Releaser>;
 
 std::string Dump(const json_t *value) {
   char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(17));
-  if (!text) throw std::runtime_error("json_dumps");
+  if (!text)
+    throw std::runtime_error("json_dumps");
   std::string out = text;
   free(text);
   return out;
@@ -33,11 +36,15 @@ std::string RandomText(std::mt19937 &random) {
   std::string text;
   size_t words = 1 + random() % 9;
   for (size_t w = 0; w < words; w++) {
-    if (w > 0) text += ' ';
+    if (w > 0)
+      text += ' ';
     size_t letters = 1 + random() % 5;
-    for (size_t l = 0; l < letters; l++) text += static_cast<char>('a' + random() % 26);
-    if (random() % 8 == 0) text += "'s";
-    if (random() % 16 == 0) text += " w77";
+    for (size_t l = 0; l < letters; l++)
+      text += static_cast<char>('a' + random() % 26);
+    if (random() % 8 == 0)
+      text += "'s";
+    if (random() % 16 == 0)
+      text += " w77";
   }
   return text;
 }
@@ -52,7 +59,8 @@ std::string OddText(std::mt19937 &random, size_t which) {
       return RandomText(random) + " \xe2\x82\xac x";
     case 3: {
       std::string longer;
-      for (int i = 0; i < 40; i++) longer += "ab ";
+      for (int i = 0; i < 40; i++)
+        longer += "ab ";
       return longer;
     }
     default:
@@ -67,7 +75,8 @@ struct Call {
 
 void TellProgress(void *context, const sp_progress *progress) {
   Call *call = static_cast<Call *>(context);
-  if (call->job->on_progress) call->job->on_progress(*progress);
+  if (call->job->on_progress)
+    call->job->on_progress(*progress);
 }
 
 void TellWarning(void *context, const char *message) {
@@ -77,12 +86,15 @@ void TellWarning(void *context, const char *message) {
 sp_status TakeLine(void *context, const char *data, size_t len, sp_error *err) {
   Call *call = static_cast<Call *>(context);
   std::string line(data, len);
-  if (call->job->on_line) return call->job->on_line(line, err);
+  if (call->job->on_line)
+    return call->job->on_line(line, err);
   call->outcome->lines += line;
   return SP_OK;
 }
 
-const char *OrNull(const std::string &text) { return text.empty() ? nullptr : text.c_str(); }
+const char *OrNull(const std::string &text) {
+  return text.empty() ? nullptr : text.c_str();
+}
 
 sp_score_options ToOptions(Job &job, const std::vector<const char *> &archives, Call *call) {
   sp_score_options options{};
@@ -114,7 +126,8 @@ sp_score_options ToOptions(Job &job, const std::vector<const char *> &archives, 
 
 std::vector<const char *> Pointers(const std::vector<std::string> &texts) {
   std::vector<const char *> out;
-  for (const std::string &text : texts) out.push_back(text.c_str());
+  for (const std::string &text : texts)
+    out.push_back(text.c_str());
   return out;
 }
 
@@ -165,8 +178,9 @@ std::string ToJsonl(const Archive &archive) {
   for (const Utt &utt : archive) {
     Json line(json_pack("{s:s, s:[]}", "id", utt.id.c_str(), "hyps"));
     for (const std::string &text : utt.hyps) {
-      json_array_append_new(json_object_get(line.get(), "hyps"),
-                            json_pack("{s:s#}", "text", text.data(), static_cast<int>(text.size())));
+      json_array_append_new(
+          json_object_get(line.get(), "hyps"),
+          json_pack("{s:s#}", "text", text.data(), static_cast<int>(text.size())));
     }
     out += Dump(line.get()) + "\n";
   }
@@ -199,7 +213,8 @@ Planned Plan(Job &job) {
 std::string LinesOf(const std::string &run) {
   std::vector<std::string> shards;
   for (const auto &entry : fs::directory_iterator(run)) {
-    if (entry.path().extension() == ".zst") shards.push_back(entry.path());
+    if (entry.path().extension() == ".zst")
+      shards.push_back(entry.path());
   }
   std::sort(shards.begin(), shards.end());
   std::string lines;
@@ -233,11 +248,14 @@ testing::AssertionResult SameFiles(const std::map<std::string, std::string> &got
   std::string differ;
   for (const auto &[name, bytes] : expected) {
     auto found = got.find(name);
-    if (found == got.end()) differ += " -" + name;
-    if (found != got.end() && found->second != bytes) differ += " " + name;
+    if (found == got.end())
+      differ += " -" + name;
+    if (found != got.end() && found->second != bytes)
+      differ += " " + name;
   }
   for (const auto &[name, bytes] : got) {
-    if (expected.count(name) == 0) differ += " +" + name;
+    if (expected.count(name) == 0)
+      differ += " +" + name;
   }
   return differ.empty() ? testing::AssertionSuccess()
                         : testing::AssertionFailure() << "these files differ:" << differ;
@@ -264,7 +282,8 @@ ScoreTable ToTable(const std::string &lines) {
   std::istringstream in(lines);
   for (std::string text; std::getline(in, text);) {
     Json line(json_loads(text.c_str(), JSON_REJECT_DUPLICATES, nullptr));
-    if (!line) throw std::runtime_error("no JSON: " + text);
+    if (!line)
+      throw std::runtime_error("no JSON: " + text);
     const std::string id = json_string_value(json_object_get(line.get(), "id"));
     size_t rank;
     json_t *hyp;

@@ -41,7 +41,7 @@ struct Job {
   uint64_t limit = 0;
   bool per_token = false, with_text = false;
   std::function<void(const sp_progress &)> on_progress;
-  std::function<sp_status(const std::string &, sp_error *)> on_line; // default: keeps the lines
+  std::function<sp_status(const std::string &, sp_error *)> on_line;  // default: keeps the lines
   volatile int stop = 0;
 };
 
@@ -50,7 +50,7 @@ struct Outcome {
   std::string message;
   sp_score_summary summary;
   std::vector<std::string> warnings;
-  std::string lines; // of a stream
+  std::string lines;  // of a stream
 };
 Outcome Score(Job &job);
 

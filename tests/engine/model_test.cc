@@ -10,7 +10,9 @@ namespace fs = std::filesystem;
 
 class Model : public testing::Test {
  protected:
-  void SetUp() override { WriteFile(scratch_ / "a.jsonl", ToJsonl({{"u", {"ab c", "x"}}})); }
+  void SetUp() override {
+    WriteFile(scratch_ / "a.jsonl", ToJsonl({{"u", {"ab c", "x"}}}));
+  }
 
   Outcome Run(const std::string &model, const std::string &methods = "pll") {
     Job job;
@@ -35,10 +37,12 @@ class Model : public testing::Test {
     for (size_t i = 0, at = 0; i < 300; i++) {
       std::string all = i == 0 ? vocab_ = ReadFile(model + "/vocab.txt") : "";
       size_t end = vocab_.find('\n', at) + 1;
-      if (i < pieces) text += vocab_.substr(at, end - at);
+      if (i < pieces)
+        text += vocab_.substr(at, end - at);
       at = end;
     }
-    for (size_t i = 300; i < pieces; i++) text += "more" + std::to_string(i) + "\n";
+    for (size_t i = 300; i < pieces; i++)
+      text += "more" + std::to_string(i) + "\n";
     WriteFile(model + "/vocab.txt", text);
     return model;
   }

@@ -73,18 +73,21 @@ class PlanRun : public testing::Test {
         counts.sequence_tokens += sequence.size();
         counts.rows += positions.size();
       } else {
-        for (size_t position : positions) rows[sequence].insert({position, cls});
+        for (size_t position : positions)
+          rows[sequence].insert({position, cls});
       }
     };
     for (size_t u = first; u < last; u++) {
       for (const std::string &text : archive_[u].hyps) {
         Encoded encoded = Encode(text);
         size_t n = encoded.ids.size();
-        if (n == 0 || n > 62) continue;
+        if (n == 0 || n > 62)
+          continue;
         counts.tokens += n;
         bool known = !texts.insert(encoded.ids).second;
         counts.duplicates += known && dedupe;
-        if (known && dedupe) continue; /* its copies are the equal text's */
+        if (known && dedupe)
+          continue; /* its copies are the equal text's */
         Ids plain{info->cls};
         plain.insert(plain.end(), encoded.ids.begin(), encoded.ids.end());
         plain.push_back(info->sep);
@@ -94,13 +97,18 @@ class PlanRun : public testing::Test {
           for (size_t j = t; j < n && encoded.word[j] == encoded.word[t]; j++) {
             rest[j + 1] = info->mask;
           }
-          if (methods.count("pll")) add(one, {t + 1}, false);
-          if (methods.count("pll_l2r")) add(rest, {t + 1}, false);
+          if (methods.count("pll"))
+            add(one, {t + 1}, false);
+          if (methods.count("pll_l2r"))
+            add(rest, {t + 1}, false);
         }
         std::vector<size_t> all;
-        for (size_t t = 1; t <= n; t++) all.push_back(t);
-        if (methods.count("maskless")) add(plain, all, false);
-        if (methods.count("cls")) add(plain, {0}, true);
+        for (size_t t = 1; t <= n; t++)
+          all.push_back(t);
+        if (methods.count("maskless"))
+          add(plain, all, false);
+        if (methods.count("cls"))
+          add(plain, {0}, true);
       }
     }
     for (const auto &[sequence, places] : rows) {
@@ -114,8 +122,7 @@ class PlanRun : public testing::Test {
   Counts CountAll(const std::set<std::string> &methods, bool dedupe) {
     Counts sum;
     for (size_t first = 0; first < archive_.size(); first += 13) {
-      Counts c =
-          CountShard(first, std::min(first + 13, archive_.size()), methods, dedupe);
+      Counts c = CountShard(first, std::min(first + 13, archive_.size()), methods, dedupe);
       sum.tokens += c.tokens;
       sum.duplicates += c.duplicates;
       sum.copies += c.copies;
@@ -140,13 +147,14 @@ Counts Of(const sp_counts &c) {
 // Copies are those of distinct texts: a hypothesis that equals an earlier one adds none.
 TEST_F(PlanRun, CountsAreThoseOfCountingByHand) {
   const std::vector<std::set<std::string>> sets = {
-      {"pll"}, {"pll_l2r"}, {"cls"}, {"maskless"}, {"pll", "pll_l2r"},
-      {"pll", "pll_l2r", "cls", "maskless"}};
+      {"pll"},      {"pll_l2r"},        {"cls"},
+      {"maskless"}, {"pll", "pll_l2r"}, {"pll", "pll_l2r", "cls", "maskless"}};
   for (const auto &methods : sets) {
     for (bool dedupe : {true, false}) {
       Job job = MakeJob();
       job.methods = "";
-      for (const std::string &m : methods) job.methods += (job.methods.empty() ? "" : ",") + m;
+      for (const std::string &m : methods)
+        job.methods += (job.methods.empty() ? "" : ",") + m;
       job.without = dedupe ? "" : "dedupe";
       Planned planned = Plan(job);
       ASSERT_EQ(planned.status, SP_OK) << planned.message;

@@ -51,7 +51,8 @@ class Refusal : public testing::Test {
 TEST_F(Refusal, AnotherIdentityIsNamed) {
   Run();
   for (bool complete : {true, false}) {
-    if (!complete) fs::remove(scratch_ / "run/_SUCCESS");
+    if (!complete)
+      fs::remove(scratch_ / "run/_SUCCESS");
     Job job = MakeJob();
     job.methods = "pll,cls";
     Refused(job, "method: the run has \"pll\", this command \"pll,cls\"");
@@ -198,14 +199,18 @@ class Holder {
       sp_run_lock lock;
       sp_error err{};
       char taken = sp_run_lock_take(run.c_str(), &lock, &err) == SP_OK ? 'y' : 'n';
-      if (write(ready[1], &taken, 1) != 1) _exit(1);
-      for (;;) pause();
+      if (write(ready[1], &taken, 1) != 1)
+        _exit(1);
+      for (;;)
+        pause();
     }
     close(ready[1]);
     EXPECT_EQ(read(ready[0], &taken_, 1), 1);
     close(ready[0]);
   }
-  ~Holder() { Kill(); }
+  ~Holder() {
+    Kill();
+  }
   void Kill() {
     if (child_ > 0) {
       kill(child_, SIGKILL);
@@ -213,8 +218,12 @@ class Holder {
       child_ = 0;
     }
   }
-  pid_t pid() const { return child_; }
-  bool holds() const { return taken_ == 'y'; }
+  pid_t pid() const {
+    return child_;
+  }
+  bool holds() const {
+    return taken_ == 'y';
+  }
 
  private:
   pid_t child_ = 0;

@@ -54,7 +54,8 @@ TEST_F(Resume, StoppedAfterAnyProgressTheBytesAreThoseOfOneRun) {
         EXPECT_GE(progress.hyps_done, progress.hyps_resumed);
         done = progress.hyps_done;
         uint64_t more = static_cast<uint64_t>(20 * k + round); /* grows: every run gets further */
-        if (done >= progress.hyps_resumed + more) job.stop = 1;
+        if (done >= progress.hyps_resumed + more)
+          job.stop = 1;
       };
       size_t before = fs::exists(job.out) ? CountEnding(job.out, ".done") : 0;
       outcome = Score(job);
@@ -121,7 +122,8 @@ TEST_F(Resume, LostAndCutShardsAreMadeAgain) {
     const std::string run = scratch_ / "whole";
     fs::remove(run + "/scores-00003-of-00030.jsonl.zst");
     fs::resize_file(run + "/scores-00007-of-00030.jsonl.zst", 20);
-    if (!complete) fs::remove(run + "/_SUCCESS");
+    if (!complete)
+      fs::remove(run + "/_SUCCESS");
     Job job = MakeJob("whole");
     Outcome outcome = Score(job);
     EXPECT_EQ(outcome.status, SP_OK) << outcome.message;

@@ -13,7 +13,9 @@ using namespace sp_test;
 
 class Text : public testing::Test {
  protected:
-  void SetUp() override { model_ = MakeModel(scratch_ / "model"); }
+  void SetUp() override {
+    model_ = MakeModel(scratch_ / "model");
+  }
 
   Outcome Run(const std::vector<std::string> &hyps, const std::function<void(Job &)> &adjust = {}) {
     WriteFile(scratch_ / "a.jsonl", ToJsonl({{"u", hyps}}));
@@ -22,7 +24,8 @@ class Text : public testing::Test {
     job.archives = {scratch_ / "a.jsonl"};
     job.out = "-";
     job.methods = "pll,cls";
-    if (adjust) adjust(job);
+    if (adjust)
+      adjust(job);
     Outcome outcome = Score(job);
     last_ = ToTable(outcome.lines);
     return outcome;
@@ -44,7 +47,8 @@ class Text : public testing::Test {
     EXPECT_EQ(Get(rank, "flag"), "") << rank;
   }
   void ExpectEqual(size_t a, size_t b) {
-    for (const char *member : {"pll", "cls", "n"}) EXPECT_EQ(Get(a, member), Get(b, member));
+    for (const char *member : {"pll", "cls", "n"})
+      EXPECT_EQ(Get(a, member), Get(b, member));
   }
 
   Scratch scratch_;
@@ -54,7 +58,8 @@ class Text : public testing::Test {
 
 std::string Words(size_t n) {
   std::string text;
-  for (size_t i = 0; i < n; i++) text += (i ? " " : "") + std::string(1, "abcdefgh"[i % 8]);
+  for (size_t i = 0; i < n; i++)
+    text += (i ? " " : "") + std::string(1, "abcdefgh"[i % 8]);
   return text;
 }
 
@@ -83,7 +88,8 @@ TEST_F(Text, TooLongAsAnErrorNamesThePlace) {
   for (const char *out : {"-", "run"}) {
     Outcome outcome = Run({Words(3), Words(70)}, [&](Job &job) {
       job.on_long = "error";
-      if (*out != '-') job.out = scratch_ / out;
+      if (*out != '-')
+        job.out = scratch_ / out;
     });
     EXPECT_EQ(outcome.status, SP_EINPUT);
     for (const char *word : {"hypothesis 1", "70 tokens", "62"}) {
@@ -94,12 +100,20 @@ TEST_F(Text, TooLongAsAnErrorNamesThePlace) {
 }
 
 TEST_F(Text, NothingToScoreIsEmpty) {
-  const std::vector<std::string> blanks = {"", " ", " \t ", "\n", "\xc2\xa0", "\xe2\x80\x8b",
-                                           "\xef\xbb\xbf", std::string("\0", 1), "\x01\x02"};
+  const std::vector<std::string> blanks = {"",
+                                           " ",
+                                           " \t ",
+                                           "\n",
+                                           "\xc2\xa0",
+                                           "\xe2\x80\x8b",
+                                           "\xef\xbb\xbf",
+                                           std::string("\0", 1),
+                                           "\x01\x02"};
   for (const char *eos : {"", "z"}) {
     Outcome outcome = Run(blanks, [&](Job &job) { job.eos = eos; });
     ASSERT_EQ(outcome.status, SP_OK) << outcome.message;
-    for (size_t i = 0; i < blanks.size(); i++) ExpectNull(i, "empty");
+    for (size_t i = 0; i < blanks.size(); i++)
+      ExpectNull(i, "empty");
     EXPECT_EQ(outcome.summary.counts.empty, blanks.size()) << eos;
     EXPECT_EQ(outcome.summary.counts.tokens, 0u);
     EXPECT_EQ(outcome.summary.counts.copies, 0u);
@@ -115,8 +129,12 @@ TEST_F(Text, AnEmptyListKeepsItsLine) {
 }
 
 TEST_F(Text, WhiteSpaceDoesNotCount) {
-  Run({"ab c", " ab  c ", "\tab\nc", "ab\xc2\xa0" "c", "AB C", "abc"});
-  for (size_t i = 1; i < 5; i++) ExpectEqual(0, i);
+  Run({"ab c", " ab  c ", "\tab\nc",
+       "ab\xc2\xa0"
+       "c",
+       "AB C", "abc"});
+  for (size_t i = 1; i < 5; i++)
+    ExpectEqual(0, i);
   EXPECT_NE(Get(0, "pll"), Get(5, "pll"));
 }
 
@@ -140,7 +158,9 @@ TEST_F(Text, EosMakesATextTooLong) {
 }
 
 TEST_F(Text, AnEosThatIsCutInTheSignatureIsWholeInTheIdentity) {
-  std::string eos = std::string(15, 'z') + "\xe2\x82\xac" "zz"; /* 16 bytes end in a character */
+  std::string eos = std::string(15, 'z') +
+                    "\xe2\x82\xac"
+                    "zz"; /* 16 bytes end in a character */
   Outcome outcome = Run({"ab"}, [&](Job &job) {
     job.eos = eos;
     job.out = scratch_ / "run";
@@ -151,7 +171,8 @@ TEST_F(Text, AnEosThatIsCutInTheSignatureIsWholeInTheIdentity) {
 
 TEST_F(Text, CaseOfACasedModel) {
   WriteFile(model_ + "/tokenizer_config.json", "{\"do_lower_case\": false}");
-  const std::vector<std::string> lower = {"ab c", "x"}, upper = {"AB C", "X"}, mixed = {"AB C", "x"};
+  const std::vector<std::string> lower = {"ab c", "x"}, upper = {"AB C", "X"},
+                                 mixed = {"AB C", "x"};
   Run(lower);
   ScoreTable expected = last_;
   Outcome outcome = Run(upper);
@@ -224,7 +245,8 @@ TEST_F(Text, ACostIsNegated) {
   const std::string models[] = {model_, MakeModel(scratch_ / "cost", cost)};
   std::vector<double> values;
   Run(hyps);
-  for (size_t i = 0; i < hyps.size(); i++) values.push_back(std::stod(Get(i, "cls")));
+  for (size_t i = 0; i < hyps.size(); i++)
+    values.push_back(std::stod(Get(i, "cls")));
   const struct {
     int model;
     const char *sign;

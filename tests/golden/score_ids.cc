@@ -11,12 +11,14 @@ namespace sp_test {
 namespace {
 
 void Check(sp_status status, const sp_error &err) {
-  if (status != SP_OK) throw std::runtime_error(err.message);
+  if (status != SP_OK)
+    throw std::runtime_error(err.message);
 }
 
 sp_method MethodOf(const std::string &name) {
   for (int m = 0; m < SP_METHOD_COUNT; m++) {
-    if (name == sp_method_key(static_cast<sp_method>(m))) return static_cast<sp_method>(m);
+    if (name == sp_method_key(static_cast<sp_method>(m)))
+      return static_cast<sp_method>(m);
   }
   throw std::runtime_error("no method " + name);
 }
@@ -57,7 +59,8 @@ struct ScoringModel::Parts {
   sp_weights *weights = nullptr;
   ~Parts() {
     sp_weights_destroy(weights);
-    if (device) device->backend->close(device);
+    if (device)
+      device->backend->close(device);
     sp_tokenizer_close(tokenizer);
   }
 };
@@ -70,12 +73,15 @@ ScoringModel::ScoringModel(const std::string &directory, sp_compute compute, boo
   const sp_backend *backend = nullptr;
   const char *spec = nullptr;
   sp_status status = sp_tokenizer_open(directory.c_str(), &parts_->tokenizer, &err);
-  if (status == SP_OK) status = sp_backend_find("cpu", &backend, &spec, &err);
-  if (status == SP_OK) status = backend->open(spec, compute, &parts_->device, &err);
-  if (status == SP_OK) status = sp_checkpoint_open(directory.c_str(), &checkpoint, &err);
+  if (status == SP_OK)
+    status = sp_backend_find("cpu", &backend, &spec, &err);
+  if (status == SP_OK)
+    status = backend->open(spec, compute, &parts_->device, &err);
+  if (status == SP_OK)
+    status = sp_checkpoint_open(directory.c_str(), &checkpoint, &err);
   if (status == SP_OK) {
-    status = sp_weights_create(parts_->device, checkpoint, with_mlm, with_cls, &parts_->weights,
-                               &err);
+    status =
+        sp_weights_create(parts_->device, checkpoint, with_mlm, with_cls, &parts_->weights, &err);
     sp_checkpoint_close(checkpoint);
   }
   if (status != SP_OK) {
@@ -84,9 +90,13 @@ ScoringModel::ScoringModel(const std::string &directory, sp_compute compute, boo
   }
 }
 
-ScoringModel::~ScoringModel() { delete parts_; }
+ScoringModel::~ScoringModel() {
+  delete parts_;
+}
 
-const sp_model_config &ScoringModel::config() const { return parts_->weights->config; }
+const sp_model_config &ScoringModel::config() const {
+  return parts_->weights->config;
+}
 
 std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
                                         const std::vector<std::string> &methods) const {
@@ -96,7 +106,8 @@ std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
   std::vector<sp_plan_hyp> hyps;
   sp_error err{};
   Run run;
-  for (const std::string &name : methods) rule.methods |= 1u << MethodOf(name);
+  for (const std::string &name : methods)
+    rule.methods |= 1u << MethodOf(name);
   for (const GoldenCase &one : cases) {
     hyps.push_back({one.ids.data(), one.word.data(), static_cast<uint32_t>(one.ids.size())});
   }
