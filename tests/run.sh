@@ -6,7 +6,6 @@
 #   --long   also the long tests (chaos, memory), sanitizers, fuzzing, live oracles; at most 75
 #
 # SP_FUZZ_SECONDS=N   how long each fuzzer runs in --long (20)
-# SP_ORACLE_TORCH=1   the oracles include PyTorch and transformers: some 3 GB from PyPI
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -89,23 +88,13 @@ fuzz_all() {
   "${steady[@]}" xargs -P "$jobs" -I{} bash -c 'fuzz_one {}' <<<"$targets"
 }
 
-# Each tests/*/check_*.py compares the program with the original of something, live; it takes the
-# build folder as its argument and fails when anything differs. Those that import torch are named
-# check_*_torch.py.
+# The program's tokens against Hugging Face's, live; the goldens against the NumPy oracle, anew.
 check_oracles() {
-  local venv=build/oracle-venv script
+  local venv=build/oracle-venv
   python3 -m venv "$venv"
   "$venv/bin/pip" install -q -r tests/oracle/requirements.txt
-  if [ "${SP_ORACLE_TORCH:-0}" = 1 ]; then
-    "$venv/bin/pip" install -q -r tests/oracle/requirements-torch.txt
-  fi
-  for script in tests/*/check_*.py; do
-    case $script in
-      *_torch.py) [ "${SP_ORACLE_TORCH:-0}" = 1 ] || continue ;;
-    esac
-    echo "-- $script"
-    "$venv/bin/python" "$script" build/release
-  done
+  "$venv/bin/python" tests/golden/tokens/check_tokens.py --tool build/release/bin/encode_tool
+  "$venv/bin/python" tests/golden/check_goldens.py
 }
 
 long=false

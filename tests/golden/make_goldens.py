@@ -15,7 +15,6 @@ import tempfile
 import tokenizers
 import zstandard
 
-import oracle_hf
 import oracle_numpy
 import random_model
 
@@ -97,6 +96,7 @@ def by_numpy(directory, cases, methods):
 
 
 def by_transformers(directory, cases, methods, dtype):
+    import oracle_hf  # torch is large, and check_goldens.py goes without it
     model = oracle_hf.Model(directory, dtype)
     return [oracle_hf.score(model, case, methods) for case in cases]
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes host/text/unicode_bert.inc: what the oracle does with each Unicode code point.
 
-Usage: make_unicode_tables.py OUTPUT      (needs tokenizers==0.22.2, the pinned oracle)
+Usage: make_unicode_tables.py OUTPUT      (needs tokenizers==0.23.3, the pinned oracle)
 
 Nothing here comes from a Unicode database: each property is asked of the oracle itself, one code
 point at a time, so that the tables hold whatever Unicode versions its parts were built with.
@@ -12,7 +12,7 @@ import unicodedata
 import tokenizers
 from tokenizers import normalizers, pre_tokenizers
 
-PINNED = "0.22.2"
+PINNED = "0.23.3"
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 HANGUL = range(0xAC00, 0xAC00 + 11172)
 

@@ -9,7 +9,7 @@ import os
 import tokenizers
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
-PINNED = "0.22.2"
+PINNED = "0.23.3"
 SPECIAL = ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"]
 MASK = (1 << 64) - 1
 
