@@ -106,6 +106,38 @@ TEST_P(LinearTest, EveryActivation) {
   }
 }
 
+// The product is the input itself here: what is off is the activation's, however it is computed.
+TEST_P(LinearTest, GeluIsExactToF32) {
+  if (bf16_)
+    GTEST_SKIP() << "f32 only";
+  const size_t rows = 20001;
+  for (sp_activation activation : {SP_ACT_GELU_ERF, SP_ACT_GELU_TANH, SP_ACT_TANH}) {
+    const float one = 1, zero = 0;
+    sp_linear *linear = nullptr;
+    ASSERT_EQ(backend_->linear_create(device_, &one, &zero, 1, 1, activation, SP_ROWS_TOKENS,
+                                      &linear, &err_),
+              SP_OK);
+    sp_stream *stream = BeginStream();
+    std::vector<float> in(rows);
+    for (size_t i = 0; i < rows; i++)
+      in[i] = static_cast<float>(i) * 1e-3f - 10.0f;
+    void *out = ActRows(rows, 1);
+    ASSERT_EQ(backend_->linear(stream, linear, ActRows(in, rows, 1, 0.0f), rows, false, out, &err_),
+              SP_OK);
+    std::vector<float> got = ReadAct(out, rows);
+    double worst = 0;
+    for (size_t i = 0; i < rows; i++) {
+      double want = Activate(activation, in[i]);
+      worst = std::max(worst, std::fabs(got[i] - want) / std::max(1.0, std::fabs(want)));
+      ASSERT_FALSE(std::isnan(got[i]));
+    }
+    EXPECT_TRUE(worst <= 3e-7) << "activation " << activation << " is off by " << worst;
+    RecordProperty("worst_" + std::to_string(activation), std::to_string(worst * 1e9) + "e-9");
+    EndStream();
+    backend_->linear_destroy(linear);
+  }
+}
+
 // The same row must give the same bits in any place of any number of rows, whatever surrounds it.
 TEST_P(LinearTest, RowsDoNotDependOnTheBatch) {
   const Shape shapes[] = {{600, 768, 3072}, {600, 3072, 768},  {600, 312, 1200},

@@ -44,6 +44,7 @@ struct sp_cpu_device {
 struct sp_linear {
   struct sp_cpu_device *device;
   struct sp_gemm *gemm;
+  enum sp_activation after; /* of the f32 product, by our own kernel */
 };
 
 struct sp_vocab {

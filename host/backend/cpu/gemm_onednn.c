@@ -1,4 +1,4 @@
-/* gemm_onednn.c - the matrix product by oneDNN; the one file that knows its C interface.
+/* gemm_onednn.c - the matrix product by oneDNN; nothing outside this file knows it.
  *
  * Shapes    in (tile, K), out (tile, N) plain; W in the layout that oneDNN asks for, packed once
  * Parallel  one thread: oneDNN takes OpenMP's thread count when it plans and when it runs, so every
@@ -6,9 +6,8 @@
  * Numerics  f32 x f32 or bf16 x bf16, summed in f32; bias and activation in f32 before rounding.
  *           The blocking over K depends on the tile, the instruction set and the cache sizes: the
  *           tile is fixed, the others are part of the device type
- * Versions  2.x has operation descriptors and memory descriptors by value, 3.x neither */
+ * Versions  2.x and 3.x; their difference is in onednn_version.h */
 #include <dlfcn.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,72 +16,11 @@
 #include "checked.h"
 #include "device.h"
 #include "gemm.h"
+#include "onednn_version.h"
 
 #if DNNL_CPU_RUNTIME != DNNL_RUNTIME_OMP && DNNL_CPU_RUNTIME != DNNL_RUNTIME_SEQ
 #error "this oneDNN is built with neither OpenMP nor one thread; configure with -DSP_ONEDNN=OFF"
 #endif
-
-#define DNNL_TRY(call)                   \
-  do {                                   \
-    dnnl_status_t dnnl_status_ = (call); \
-    if (dnnl_status_ != dnnl_success) {  \
-      return dnnl_status_;               \
-    }                                    \
-  } while (0)
-
-/* ---- the two versions ---- */
-
-#if DNNL_VERSION_MAJOR >= 3
-typedef const_dnnl_memory_desc_t md_view;
-#define MD_VIEW(md) (md)
-
-static void md_release(dnnl_memory_desc_t md) {
-  if (md) {
-    dnnl_memory_desc_destroy(md);
-  }
-}
-
-static dnnl_status_t md_init(dnnl_memory_desc_t *md, const dnnl_dims_t dims, dnnl_data_type_t type,
-                             dnnl_format_tag_t tag) {
-  return dnnl_memory_desc_create_with_tag(md, 2, dims, type, tag);
-}
-
-static dnnl_status_t plan_create(dnnl_primitive_desc_t *plan, dnnl_engine_t engine, md_view in,
-                                 md_view weight, md_view bias, md_view out,
-                                 const_dnnl_primitive_attr_t attr) {
-  return dnnl_matmul_primitive_desc_create(plan, engine, in, weight, bias, out, attr);
-}
-
-static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind) {
-  return dnnl_post_ops_append_eltwise(ops, kind, 0.0f, 0.0f);
-}
-#else
-typedef const dnnl_memory_desc_t *md_view;
-#define MD_VIEW(md) (&(md))
-
-static void md_release(dnnl_memory_desc_t md) {
-  (void)md;
-}
-
-static dnnl_status_t md_init(dnnl_memory_desc_t *md, const dnnl_dims_t dims, dnnl_data_type_t type,
-                             dnnl_format_tag_t tag) {
-  return dnnl_memory_desc_init_by_tag(md, 2, dims, type, tag);
-}
-
-static dnnl_status_t plan_create(dnnl_primitive_desc_t *plan, dnnl_engine_t engine, md_view in,
-                                 md_view weight, md_view bias, md_view out,
-                                 const_dnnl_primitive_attr_t attr) {
-  dnnl_matmul_desc_t op;
-  DNNL_TRY(dnnl_matmul_desc_init(&op, in, weight, bias, out));
-  return dnnl_primitive_desc_create(plan, &op, attr, engine, NULL);
-}
-
-static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind) {
-  return dnnl_post_ops_append_eltwise(ops, 1.0f, kind, 0.0f, 0.0f);
-}
-#endif
-
-/* ---- one thread ---- */
 
 struct sp_gemm_context {
   dnnl_engine_t engine;
@@ -112,8 +50,6 @@ static void leave_one_thread(const struct sp_gemm_context *context, int before) 
     context->set_threads(before);
   }
 }
-
-/* ---- context ---- */
 
 static enum sp_status fail(struct sp_error *err, dnnl_status_t status, const char *what) {
   return sp_fail(err, SP_EDEVICE, "oneDNN: %s failed with status %d", what, (int)status);

@@ -7,6 +7,7 @@
 const struct sp_cpu_kernels SP_ISA_NAME(sp_cpu_kernels) = {
     .isa = SP_TEXT_OF(SP_ISA),
     .portable = &SP_ISA_NAME(sp_gemm_portable),
+    .activate = SP_ISA_NAME(sp_cpu_activate),
     .attention = SP_ISA_NAME(sp_cpu_attention),
     .embed = SP_ISA_NAME(sp_cpu_embed),
     .add_norm = SP_ISA_NAME(sp_cpu_add_norm),

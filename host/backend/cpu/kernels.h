@@ -12,6 +12,7 @@
 struct sp_cpu_kernels {
   const char *isa;
   const struct sp_gemm_engine *portable;
+  void (*activate)(enum sp_activation activation, float *values, size_t count);
   enum sp_status (*attention)(struct sp_stream *stream, const struct sp_attention_args *args,
                               struct sp_error *err);
   void (*embed)(struct sp_stream *stream, const struct sp_embedding *embedding,
@@ -32,6 +33,7 @@ extern const struct sp_cpu_kernels sp_cpu_kernels_avx2, sp_cpu_kernels_avx512;
 
 #ifdef SP_ISA
 extern const struct sp_gemm_engine SP_ISA_NAME(sp_gemm_portable);
+void SP_ISA_NAME(sp_cpu_activate)(enum sp_activation activation, float *values, size_t count);
 enum sp_status SP_ISA_NAME(sp_cpu_attention)(struct sp_stream *stream,
                                              const struct sp_attention_args *args,
                                              struct sp_error *err);

@@ -96,7 +96,9 @@ enum sp_status sp_cpu_vocab_create(struct sp_device *device, const float *weight
     free(vocab);
     return status;
   }
+  pthread_mutex_lock(&cpu->lock);
   cpu->has_vocab = true;
+  pthread_mutex_unlock(&cpu->lock);
   *out = vocab;
   return SP_OK;
 }
