@@ -64,7 +64,7 @@ class Ours:
     def __init__(self, name, program, model, dtype, threads, archive):
         self.name, self.best, self.archive = name, None, archive
         self.command = [program, "bench", "engine", "--model", model, "--dtype", dtype,
-                        "--threads", threads, "--json", "--seconds", "1"]
+                        "--threads", threads, "--json", "--scoring-only", "--seconds", "1"]
 
     def bench(self, *workload):
         command = [*map(str, self.command), *map(str, workload)]

@@ -71,6 +71,10 @@ static const struct sp_opt options[] = {
      .max = 86400,
      .fallback = "10",
      .help = "go on with rounds for S seconds, three rounds at least"},
+    {.name = "scoring-only",
+     .kind = SP_OPT_FLAG,
+     .offset = FIELD(scoring_only),
+     .help = "bench engine: leave out the matrix products alone"},
     {.name = "json", .kind = SP_OPT_FLAG, .offset = FIELD(json), .help = "print one JSON object"},
 };
 const struct sp_opt_group sp_bench_group = {"Options", options, sizeof options / sizeof *options};

@@ -13,6 +13,7 @@ struct sp_bench_args {
   size_t hyps;   /* how many of them */
   uint64_t seconds;
   bool json;
+  bool scoring_only; /* bench engine: no rounds of the products alone */
 };
 
 extern const struct sp_opt_group sp_bench_group;

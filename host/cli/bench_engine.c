@@ -3,6 +3,8 @@
  *
  * Rounds of scoring and rounds of the products alone take turns over the same batches, after one of
  * each that does not count; medians are reported, the share as the median of the pairs' ratios. */
+#include <math.h>
+
 #include "bench_args.h"
 #include "bench_stats.h"
 #include "clock.h"
@@ -14,17 +16,23 @@ struct engine_result {
   size_t rounds;
 };
 
+/* `products` may be NULL: *alone is then not a number. */
+static enum sp_status one_pair(struct sp_workload *workload, struct sp_products *products,
+                               double *score, double *alone, struct sp_error *err) {
+  *alone = NAN;
+  SP_TRY(sp_workload_round(workload, NULL, score, err));
+  return products ? sp_workload_round(workload, products, alone, err) : SP_OK;
+}
+
 static enum sp_status time_rounds(const struct sp_bench_args *args, struct sp_workload *workload,
                                   struct sp_products *products, struct engine_result *out,
                                   struct sp_error *err) {
   double score[sp_bench_max_rounds], alone[sp_bench_max_rounds], share[sp_bench_max_rounds];
   double start = sp_clock_seconds();
   size_t n = 0;
-  SP_TRY(sp_workload_round(workload, NULL, &score[0], err));
-  SP_TRY(sp_workload_round(workload, products, &alone[0], err));
+  SP_TRY(one_pair(workload, products, &score[0], &alone[0], err));
   for (; sp_bench_goes_on(args, n, start); n++) {
-    SP_TRY(sp_workload_round(workload, NULL, &score[n], err));
-    SP_TRY(sp_workload_round(workload, products, &alone[n], err));
+    SP_TRY(one_pair(workload, products, &score[n], &alone[n], err));
     share[n] = alone[n] / score[n];
   }
   *out = (struct engine_result){sp_median(score, n), sp_median(alone, n), sp_median(share, n), n};
@@ -60,7 +68,9 @@ static void print_result(const struct sp_workload *w, const struct engine_result
   sp_row("copies", "%s a second", sp_number((uint64_t)((double)c->sequences / r->seconds)).text);
   sp_row("hypotheses", "%.1f a second", (double)w->job.n_hyps / r->seconds);
   sp_row("arithmetic", "%.1f GFLOP/s of matrix products", c->flops / r->seconds * 1e-9);
-  sp_row("products alone", "%.1f %% of the time of scoring", 100 * r->share);
+  if (!isnan(r->share)) {
+    sp_row("products alone", "%.1f %% of the time of scoring", 100 * r->share);
+  }
 }
 
 static enum sp_status run_bench_engine(const void *values, const struct sp_operands *operands,
@@ -70,7 +80,8 @@ static enum sp_status run_bench_engine(const void *values, const struct sp_opera
   struct sp_products *products = NULL;
   struct engine_result result;
   SP_TRY(sp_bench_open(args, operands, &workload, err));
-  enum sp_status status = sp_products_create(&workload, &products, err);
+  enum sp_status status =
+      args->scoring_only ? SP_OK : sp_products_create(&workload, &products, err);
   if (status == SP_OK) {
     status = time_rounds(args, &workload, products, &result, err);
   }
