@@ -87,12 +87,12 @@ run_fresh() {
   mkdir "$system"
   tar -C "$system" -xzf "$tarball"
   cp /etc/resolv.conf "$system/etc/resolv.conf"
-  mkdir "$system/root/secondpass"
-  git -C "$root" archive HEAD | tar -C "$system/root/secondpass" -x
+  mkdir "$system/srv/secondpass"
+  git -C "$root" archive HEAD | tar -C "$system/srv/secondpass" -x
   began=$SECONDS
   echo "== $suite: $label"
   if ! unshare --mount --propagation private bash "$root/tests/fresh.sh" --inside "$system" \
-    "cd /root/secondpass && $command" </dev/null 2>&1 | tee "$log"; then
+    "cd /srv/secondpass && $command" </dev/null 2>&1 | tee "$log"; then
     cp "$log" "$cache/"
     fail "$suite $label failed after $((SECONDS - began)) s; log: $cache/${log##*/}"
   fi

@@ -120,7 +120,7 @@ void sp_context_close(struct sp_context *context) {
 }
 
 size_t sp_context_workspace_bytes(const struct sp_context *context) {
-  size_t batch_arrays = context->limits.tokens * 11 * sizeof(uint32_t) +
+  size_t batch_arrays = context->limits.tokens * 12 * sizeof(uint32_t) +
                         context->limits.targets * sizeof(uint32_t);
   return sp_forward_bytes(&context->config, context->device, &context->limits) + batch_arrays;
 }

@@ -1,5 +1,7 @@
 #include "batch.h"
 
+#include <string.h>
+
 #include "checked.h"
 
 static size_t sequence_targets(const struct sp_plan *plan, uint32_t s) {
@@ -41,6 +43,7 @@ bool sp_batch_init(struct sp_batch *batch, const struct sp_batch_limits *limits,
   bool ok = true;
   *batch = (struct sp_batch){0};
 #define TAKE(field, count) ok = ((field) = sp_arena_alloc(arena, (count), sizeof *(field))) && ok
+  TAKE(batch->base_ids, t);
   TAKE(batch->base_start, t);
   TAKE(batch->len, t);
   TAKE(batch->mask_lo, t);
@@ -75,21 +78,33 @@ static void fill_rows(struct sp_batch *batch, const struct sp_plan *plan, uint32
   }
 }
 
+/* Where the text of sequence i stands in the batch; copies of one text mostly follow each other. */
+static uint32_t add_text(struct sp_batch *batch, const struct sp_plan *plan, uint32_t first,
+                         uint32_t i) {
+  uint32_t base = plan->sequence[first + i].base;
+  if (i > 0 && plan->sequence[first + i - 1].base == base) {
+    return batch->base_start[i - 1];
+  }
+  uint32_t at = (uint32_t)batch->base_tokens, len = sp_plan_base_len(plan, base);
+  memcpy(batch->base_ids + at, plan->base_ids + plan->base_start[base], len * sizeof(int32_t));
+  batch->base_tokens += len;
+  return at;
+}
+
 void sp_batch_fill(struct sp_batch *batch, const struct sp_plan *plan, struct sp_batch_range range,
                    bool pack) {
   uint32_t first_row = plan->sequence[range.first].row_first;
   uint32_t longest = sp_plan_base_len(plan, plan->sequence[range.first].base);
   batch->sequences = range.count;
   batch->tokens = batch->rows = batch->targets = batch->cls_rows = 0;
-  batch->base_ids = plan->base_ids;
-  batch->base_tokens = plan->base_start[plan->bases];
+  batch->base_tokens = 0;
   batch->first_target = plan->row_target[first_row];
   batch->first_cls = plan->row_cls[first_row];
   batch->target_id = plan->target_id + batch->first_target;
   for (uint32_t i = 0; i < range.count; i++) {
     const struct sp_sequence *seq = &plan->sequence[range.first + i];
     uint32_t len = sp_plan_base_len(plan, seq->base);
-    batch->base_start[i] = plan->base_start[seq->base];
+    batch->base_start[i] = add_text(batch, plan, range.first, i);
     batch->len[i] = len;
     batch->mask_lo[i] = seq->mask_lo;
     batch->mask_hi[i] = seq->mask_hi;

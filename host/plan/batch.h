@@ -27,8 +27,8 @@ struct sp_batch_range *sp_plan_cut(struct sp_plan *plan, const struct sp_batch_l
 /* One batch as arrays; S sequences, T token slots, R scored rows, N targets. */
 struct sp_batch {
   size_t sequences, tokens, rows, targets, cls_rows;
-  const int32_t *base_ids;   /* the plan's texts; (base_tokens) */
-  size_t base_tokens;
+  int32_t *base_ids;         /* (base_tokens) texts of the sequences, one after the other */
+  size_t base_tokens;        /* at most T */
   uint32_t *base_start;      /* (S) */
   uint32_t *len;             /* (S) */
   uint32_t *mask_lo, *mask_hi; /* (S) */

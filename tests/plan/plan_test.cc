@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <set>
 #include <vector>
@@ -217,6 +218,7 @@ void CheckBatches(Plan &plan, const sp_batch_limits &limits, bool pack) {
     sp_batch_fill(&batch, plan.get(), ranges[i], pack);
     ASSERT_LE(batch.tokens, limits.tokens);
     ASSERT_LE(batch.targets, limits.targets);
+    ASSERT_LE(batch.base_tokens, batch.tokens);
     ASSERT_EQ(batch.first_target, targets);
     ASSERT_EQ(batch.first_cls, cls);
     targets += batch.targets;
@@ -224,6 +226,10 @@ void CheckBatches(Plan &plan, const sp_batch_limits &limits, bool pack) {
     for (size_t s = 0; s < batch.sequences; s++) {
       uint32_t slots = batch.token_start[s + 1] - batch.token_start[s];
       ASSERT_EQ(slots, pack ? batch.len[s] : batch.len[0]);
+      const int32_t *text = batch.base_ids + batch.base_start[s];
+      uint32_t base = plan->sequence[ranges[i].first + s].base;
+      ASSERT_LE(batch.base_start[s] + batch.len[s], batch.base_tokens);
+      ASSERT_TRUE(std::equal(text, text + batch.len[s], plan->base_ids + plan->base_start[base]));
       for (uint32_t r = batch.row_start[s]; r < batch.row_start[s + 1]; r++) {
         ASSERT_LT(batch.row_position[r], batch.len[s]);
         ASSERT_EQ(batch.row_token[r], batch.token_start[s] + batch.row_position[r]);

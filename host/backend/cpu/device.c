@@ -90,6 +90,7 @@ enum sp_status sp_cpu_open(const char *spec, enum sp_compute compute, struct sp_
       .act_bytes = compute == SP_COMPUTE_BF16 ? 2 : 4,
       .res_bytes = 4,
       .row_quantum = SP_CPU_TILE_TOKENS,
+      .host_memory = true,
       .chunk_rows = SP_CPU_TILE_TOKENS,
   };
   enum sp_status status = SP_OK;
