@@ -109,7 +109,11 @@ bash docker/install-deps.sh test
 mkdir -p build
 
 stage "release: build"
-build release
+if $long; then
+  build release -DSP_WERROR=ON
+else
+  build release
+fi
 
 stage "release: quick tests"
 run_tests release -LE long

@@ -1,7 +1,8 @@
 /* arena.h - many small objects, one free.
  *
  * Allocations live until sp_arena_clear or sp_arena_release.  Chunks grow geometrically; clear keeps
- * the largest chunk, so that a loop over equal work allocates nothing after its first round.
+ * one chunk that holds as much, so that a loop over equal work allocates nothing after its second
+ * round and does not grow.
  * A size beyond the ceiling (0: none) fails. */
 #ifndef SP_BASE_ARENA_H
 #define SP_BASE_ARENA_H

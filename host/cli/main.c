@@ -1,6 +1,7 @@
 /* main.c - finds the subcommand, reads its options, runs it and turns its status into an exit code.
  */
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,9 @@ static void hold_standard_descriptors(void) {
 }
 
 int main(int argc, char **argv) {
+  /* Large blocks go back to the system when they are freed: by default glibc soon keeps them, and
+   * the peak then creeps up with the length of a run. */
+  mallopt(M_MMAP_THRESHOLD, 1 << 18);
   hold_standard_descriptors();
   /* a closed pipe and a size limit come back as errors of write, with a message and a code */
   signal(SIGPIPE, SIG_IGN);

@@ -193,9 +193,9 @@ size_t sp_scan_shard_utts(const struct sp_settings *settings, const struct sp_sc
   if (settings->options->shard_utts) {
     return settings->options->shard_utts;
   }
-  uint64_t utts = scan->counts.utts, tokens = scan->counts.tokens;
-  uint64_t shards = tokens / SP_SHARD_TOKENS + 1;
-  return sp_max_size(1, (size_t)((utts + shards - 1) / shards));
+  double mean = (double)scan->counts.tokens / (double)scan->counts.utts; /* at least one utterance */
+  double wanted = mean > 0 ? SP_SHARD_TOKENS / mean : SP_SHARD_TOKENS;
+  return wanted < 1 ? 1 : (size_t)wanted;
 }
 
 enum sp_status sp_scan_check_unchanged(const struct sp_scan *scan, struct sp_archive *archive,

@@ -27,7 +27,7 @@ SP_MUST_CHECK enum sp_status sp_scan_archive(const struct sp_settings *settings,
 void sp_scan_release(struct sp_scan *scan);
 
 /* Utterances a shard: what the user said, or about SP_SHARD_TOKENS tokens' worth. */
-#define SP_SHARD_TOKENS 250000
+#define SP_SHARD_TOKENS 100000
 size_t sp_scan_shard_utts(const struct sp_settings *settings, const struct sp_scan *scan);
 
 /* SP_EINPUT when the files that a second pass read differ from the first pass's. */

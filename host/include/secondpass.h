@@ -59,13 +59,14 @@ int sp_status_exit_code(enum sp_status status);
 struct sp_counts {
   uint64_t utts, hyps;
   uint64_t tokens;          /* tokens of all hypotheses, without [CLS] and [SEP] */
-  uint64_t duplicate_hyps;  /* equal to an earlier hypothesis of the same shard */
+  uint64_t duplicate_hyps;  /* equal to an earlier one of the shard; 0 without `dedupe` */
   uint64_t empty_lists;     /* utterances without hypotheses */
   uint64_t empty, too_long, truncated, no_vocab, not_finite; /* hypotheses with that flag */
   uint64_t unknown_tokens;  /* [UNK] among the tokens */
   uint64_t special_in_text; /* special tokens that stood in the text itself */
   uint64_t without_ref, without_score;
-  uint64_t copies;          /* masked copies of all hypotheses (plain passes for cls, maskless) */
+  uint64_t copies;          /* masked copies (plain passes for cls, maskless) of the hypotheses
+                               that are not duplicates */
   uint64_t sequences;       /* of these, distinct: what is computed */
   uint64_t sequence_tokens; /* their tokens, [CLS] and [SEP] included */
   uint64_t scored_rows;     /* rows that reach a head */
@@ -95,12 +96,13 @@ struct sp_score_options {
   const char *without;            /* savings switched off, comma-separated: head,trim,pack,dedupe */
   const char *cls_sign;           /* "auto", "logprob", "cost": what the CLS head was trained as */
   size_t threads;                 /* 0: one a processor this process may use */
-  size_t shard_utts;              /* 0: about 250,000 tokens a shard */
+  size_t shard_utts;              /* 0: about 100,000 tokens a shard */
   size_t batch_tokens;            /* 0: chosen from the model; never changes a score */
   uint64_t limit;                 /* 0: all; else the first `limit` utterances */
   bool per_token, with_text;
   bool allow_mixed;               /* resume a run whose device type differs */
-  /* Called from the engine's own threads, one call at a time; may be NULL. */
+  /* progress and warn are called from the caller's thread; sink from the engine's threads, one call
+   * at a time, maybe while progress runs. Each may be NULL. */
   void (*progress)(void *context, const struct sp_progress *progress);
   void (*warn)(void *context, const char *message);
   enum sp_status (*sink)(void *context, const char *data, size_t len, struct sp_error *err);
