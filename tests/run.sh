@@ -138,7 +138,7 @@ if $long; then
 
   stage "thread sanitizer: tests"
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-  run_tests tsan -LE long
+  run_tests tsan -LE 'long|chaos' # chaos is of processes, and takes minutes a case here
 
   stage "fuzzing"
   fuzz_all
