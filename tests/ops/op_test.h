@@ -76,7 +76,7 @@ class OpTest : public ::testing::TestWithParam<Case> {
     list = sp_backend_list(&count);
     backend_ = list[0];
     sp_status status = backend_->open(GetParam().spec, GetParam().compute, &device_, &err_);
-    if (status == SP_EUSAGE)
+    if (status == SP_EUSAGE)  // this processor lacks the instruction set of the variant
       GTEST_SKIP() << err_.message;
     ASSERT_EQ(status, SP_OK) << err_.message;
     compute_ = device_->compute;
