@@ -12,7 +12,7 @@ program=$root/build/release/secondpass
 model=$1
 archive=$2
 shift 2
-work=$root/build/agreement
+work=$root/build/agreement/$(printf '%s\n' "$model" "$archive" "$@" | cksum | cut -d' ' -f1)
 mkdir -p "$work"
 for dtype in f32 bf16; do
   "$program" score --model "$model" --dtype "$dtype" --per-token --out "$work/$dtype" "$@" "$archive"

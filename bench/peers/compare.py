@@ -28,17 +28,21 @@ HYPS = 64  # of ours at 24 tokens: 1,408 copies, about as many as the archive's 
 class Peer:
     """A worker process of ort_peer.py or torch_peer.py, with the batch size that suits it best."""
 
-    def __init__(self, name, arguments):
-        self.name, self.best = name, None
-        self.process = subprocess.Popen([sys.executable, *map(str, arguments)], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, cwd=HERE)
+    def __init__(self, name, arguments, log):
+        self.name, self.best, self.log = name, None, log
+        with open(log, "w") as stderr:
+            self.process = subprocess.Popen([sys.executable, *map(str, arguments)], text=True,
+                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=stderr, cwd=HERE)
 
     def ask(self, **request):
-        print(json.dumps(request), file=self.process.stdin, flush=True)
-        answer = self.process.stdout.readline()
+        try:
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
         if not answer:
-            raise SystemExit(f"{self.name} ended early (exit {self.process.wait()})")
+            raise SystemExit(f"{self.name} ended early (exit {self.process.wait()}): see {self.log}")
         return json.loads(answer)
 
     def tune(self, seconds):
@@ -89,11 +93,13 @@ def engines(args, name, model):
     if not args.peers_only:
         out += [Ours(f"secondpass {d}", args.program, model, d, args.threads, args.sample)
                 for d in ("bf16", "f32")]
-    out += [Peer(f"ONNX Runtime {kind}", [HERE / "ort_peer.py", model, name, kind, args.threads])
+    out += [Peer(f"ONNX Runtime {kind}", [HERE / "ort_peer.py", model, name, kind, args.threads],
+                 model / f"ort-{kind}.log")
             for kind in ("fp32", "int8")]
     modes = ["eager"] if args.no_compile else ["eager", "compiled"]
     out += [Peer(f"PyTorch bf16 {mode}",
-                 [HERE / "torch_peer.py", model, name, "bf16", mode, args.threads])
+                 [HERE / "torch_peer.py", model, name, "bf16", mode, args.threads],
+                 model / f"torch-{mode}.log")
             for mode in modes]
     return out
 

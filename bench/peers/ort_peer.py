@@ -2,6 +2,7 @@
 Attention, SkipLayerNormalization, BiasGelu), equal-length batches without padding, and the head at
 the masked row only.  usage: ort_peer.py MODEL SHAPE fp32|int8 THREADS"""
 
+import os
 import pathlib
 import sys
 
@@ -101,18 +102,24 @@ def build(weights, shape):
         helper.make_opsetid("", 17), helper.make_opsetid(FUSED, 1)])
 
 
+def make_once(path, write):
+    """Another worker may make the same file at the same time: it appears complete or not at all."""
+    if not path.exists():
+        own = path.with_name(f"{os.getpid()}-{path.name}")
+        write(own)
+        own.replace(path)
+
+
 def main():
     folder, name, kind, threads = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
     shape = shapes.SHAPES[name]
     path = pathlib.Path(folder) / "fp32.onnx"
-    if not path.exists():
-        onnx.save(build(shapes.load_weights(folder), shape), path)
+    make_once(path, lambda to: onnx.save(build(shapes.load_weights(folder), shape), to))
     if kind == "int8":
         path, source = pathlib.Path(folder) / "int8.onnx", path
-        if not path.exists():
-            quantize_dynamic(source, path, op_types_to_quantize=["MatMul", "Attention"],
-                             weight_type=QuantType.QInt8,
-                             extra_options={"DefaultTensorType": TensorProto.FLOAT})
+        make_once(path, lambda to: quantize_dynamic(
+            source, to, op_types_to_quantize=["MatMul", "Attention"], weight_type=QuantType.QInt8,
+            extra_options={"DefaultTensorType": TensorProto.FLOAT}))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
