@@ -84,9 +84,10 @@ step "verify"
 "$program" verify "$run"
 
 step "three lists; scores are natural logs, * marks the best of a column"
-"$program" cat "$run" >"$run.jsonl"
-zstd -dcq "$archive" | show_lists "$run.jsonl" -
-rm -f "$run.jsonl"
+lines=$(mktemp)
+trap 'rm -f "$lines"' EXIT
+"$program" cat "$run" >"$lines"
+zstd -dcq "$archive" | show_lists "$lines" -
 
 printf '\nThe run directory is %s\n' "$run"
 echo "Read it with: '$program' cat '$run'"

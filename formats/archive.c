@@ -169,8 +169,26 @@ static enum sp_status start_source(struct sp_archive *archive, struct sp_error *
   if (archive->format == SP_FORMAT_AUTO) {
     SP_TRY(sp_archive_detect(reader->source, reader->json, &archive->format, err));
   }
+  if (archive->format == SP_FORMAT_AUTO && archive->next_path < archive->n_paths) {
+    return SP_OK; /* a blank file: the next one tells */
+  }
+  if (archive->format == SP_FORMAT_AUTO) {
+    archive->format = SP_FORMAT_TEXT;
+  }
   const struct sp_reader_format *format = readers[archive->format];
   return format->start ? format->start(reader, err) : SP_OK;
+}
+
+/* Keeps the digest of what is open, whether it was read to its end or not, and closes it. */
+static enum sp_status end_file(struct sp_archive *archive, struct sp_error *err) {
+  enum sp_status status = SP_OK;
+  if (archive->espnet2) {
+    status = sp_espnet2_finish(archive->espnet2, err);
+  } else if (archive->reader.source) {
+    status = add_file(archive, archive->path, archive->reader.source, err);
+  }
+  close_file(archive);
+  return status;
 }
 
 static enum sp_status open_next(struct sp_archive *archive, struct sp_error *err) {
@@ -179,7 +197,12 @@ static enum sp_status open_next(struct sp_archive *archive, struct sp_error *err
     return sp_espnet2_open(archive->path, add_espnet2_file, archive, &archive->espnet2, err);
   }
   SP_TRY(sp_source_open(archive->path, &archive->reader.source, err));
-  return start_source(archive, err);
+  SP_TRY(start_source(archive, err));
+  if (archive->format == SP_FORMAT_AUTO) {
+    SP_TRY(end_file(archive, err));
+    return open_next(archive, err);
+  }
+  return SP_OK;
 }
 
 static enum sp_status create(enum sp_archive_format format, struct sp_archive **out,
@@ -245,18 +268,6 @@ enum sp_archive_format sp_archive_get_format(const struct sp_archive *archive) {
   return archive->format;
 }
 
-/* Keeps the digest of what is open, whether it was read to its end or not, and closes it. */
-static enum sp_status end_file(struct sp_archive *archive, struct sp_error *err) {
-  enum sp_status status = SP_OK;
-  if (archive->espnet2) {
-    status = sp_espnet2_finish(archive->espnet2, err);
-  } else if (archive->reader.source) {
-    status = add_file(archive, archive->path, archive->reader.source, err);
-  }
-  close_file(archive);
-  return status;
-}
-
 enum sp_status sp_archive_next(struct sp_archive *archive, struct sp_utt *utt, bool *found,
                                struct sp_error *err) {
   for (;;) {
@@ -275,6 +286,17 @@ enum sp_status sp_archive_next(struct sp_archive *archive, struct sp_utt *utt, b
     }
     SP_TRY(open_next(archive, err));
   }
+}
+
+size_t sp_archive_opened(const struct sp_archive *archive, uint64_t *stamps, size_t room) {
+  size_t n = 0;
+  for (; n < archive->n_files && n < room; n++) {
+    stamps[n] = archive->files[n].digest.stamp;
+  }
+  if (!archive->espnet2 && archive->reader.source && n < room) {
+    stamps[n++] = sp_source_opened_stamp(archive->reader.source);
+  }
+  return n;
 }
 
 const char *sp_archive_place(struct sp_archive *archive) {

@@ -91,6 +91,10 @@ SP_MUST_CHECK enum sp_status sp_archive_files(struct sp_archive *archive,
                                               const struct sp_archive_file **files, size_t *n_files,
                                               struct sp_error *err);
 
+/* Stamps (source.h) of the files opened so far, as they were then, in the order of sp_archive_files;
+ * returns how many, at most `room`.  Of an ESPnet2 directory only files that were read to the end. */
+size_t sp_archive_opened(const struct sp_archive *archive, uint64_t *stamps, size_t room);
+
 #ifdef __cplusplus
 }
 #endif

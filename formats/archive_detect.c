@@ -126,6 +126,11 @@ static enum sp_status detect_object(struct sp_source *source, struct sp_json *js
                    "JSON (\"hyp_1\"); name what it is with --format",
                    sp_source_path(source));
   }
+  if (look.format == SP_FORMAT_AUTO && look.broken && !look.has_members) {
+    return sp_fail(err, SP_EINPUT,
+                   "%s: begins with '{' but is no JSON; if it is text, say --format text",
+                   sp_source_path(source));
+  }
   *out = look.format == SP_FORMAT_AUTO ? SP_FORMAT_MLM : look.format;
   return SP_OK;
 }
@@ -158,6 +163,6 @@ enum sp_status sp_archive_detect(struct sp_source *source, struct sp_json *json,
                    "%s: a JSON array, which no known format is; if it is text, say --format text",
                    path);
   }
-  *out = SP_FORMAT_TEXT;
+  *out = at < head.len || head.len == 4096 ? SP_FORMAT_TEXT : SP_FORMAT_AUTO;
   return SP_OK;
 }

@@ -75,9 +75,10 @@ static enum sp_status map_files(struct sp_safetensors *set, const char *const *p
 static enum sp_status join(struct sp_arena *arena, const char *directory, const char *name,
                            const char **out, struct sp_error *err) {
   struct sp_buf text = {0};
-  SP_TRY(sp_buf_printf(&text, err, "%s/%s", directory, name));
-  *out = sp_arena_copy(arena, text.data, text.len);
+  enum sp_status status = sp_buf_printf(&text, err, "%s/%s", directory, name);
+  *out = status == SP_OK ? sp_arena_copy(arena, text.data, text.len) : NULL;
   sp_buf_release(&text);
+  SP_TRY(status);
   return *out ? SP_OK : sp_fail_memory(err, strlen(directory) + strlen(name) + 2);
 }
 

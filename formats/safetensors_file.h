@@ -34,8 +34,8 @@ SP_MUST_CHECK enum sp_status sp_tensor_file_parse(struct sp_tensor_file *file,
                                                   struct sp_arena *arena, struct sp_error *err);
 
 /* Reads an index file: the shards that it names, each once, sorted (array in the arena, texts owned
- * by the map), and its weight_map of tensor to shard, which the caller releases with json_decref.
- */
+ * by the map), and its weight_map of tensor to shard, which the caller releases with
+ * json_decref. */
 SP_MUST_CHECK enum sp_status sp_tensor_index_read(const char *path, struct sp_arena *arena,
                                                   const char ***names, size_t *n_names,
                                                   json_t **weight_map, struct sp_error *err);

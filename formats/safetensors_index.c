@@ -60,7 +60,11 @@ enum sp_status sp_tensor_index_read(const char *path, struct sp_arena *arena, co
   json_error_t fault;
   json_t *index = NULL;
   enum sp_status status;
-  SP_TRY_GOTO(sp_file_read(path, &text, err), release_text);
+  status = sp_file_read(path, &text, err);
+  if (status == SP_EINPUT) { /* too large */
+    status = SP_EMODEL;
+  }
+  SP_TRY_GOTO(status, release_text);
   index = json_loadb(text.len ? text.data : "", text.len, JSON_REJECT_DUPLICATES, &fault);
   if (!index) {
     status = sp_fail(err, SP_EMODEL, "%s:%d: %s", path, fault.line, fault.text);

@@ -234,13 +234,6 @@ enum sp_status sp_score_line_write(struct sp_buf *out, struct sp_text id,
   return sp_buf_append(out, "]}\n", 3, err);
 }
 
-enum sp_status sp_float_write(struct sp_buf *out, float value, struct sp_error *err) {
-  char *to;
-  SP_TRY(begin(out, SP_FLOAT_TEXT_MAX, &to, err));
-  end(out, to + sp_float_text(value, to));
-  return SP_OK;
-}
-
 enum sp_status sp_json_string_write(struct sp_buf *out, struct sp_text text, struct sp_error *err) {
   char *to;
   SP_TRY(begin(out, string_bytes(text), &to, err));

@@ -61,8 +61,6 @@ SP_MUST_CHECK enum sp_status sp_score_line_write(struct sp_buf *out, struct sp_t
                                                  const struct sp_hyp_score *hyps, size_t n_hyps,
                                                  unsigned methods, struct sp_error *err);
 
-/* Appends `value` as the shortest decimal that reads back to the same float; not finite: null. */
-SP_MUST_CHECK enum sp_status sp_float_write(struct sp_buf *out, float value, struct sp_error *err);
 /* Appends a JSON string with quotes. `text` must be valid UTF-8. */
 SP_MUST_CHECK enum sp_status sp_json_string_write(struct sp_buf *out, struct sp_text text,
                                                   struct sp_error *err);

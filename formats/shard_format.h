@@ -1,5 +1,4 @@
-/* shard_format.h - what the writer and the reader of shards share; FORMATS.md describes the bytes.
- */
+/* shard_format.h - what writer and reader of shards share; FORMATS.md describes the bytes. */
 #ifndef SP_FORMATS_SHARD_FORMAT_H
 #define SP_FORMATS_SHARD_FORMAT_H
 
@@ -47,8 +46,8 @@ static inline void sp_seek_footer(unsigned char footer[SP_SEEK_FOOTER], uint32_t
 /* Appends the only text that stands for `done`. */
 SP_MUST_CHECK enum sp_status sp_shard_done_text(const struct sp_shard_done *done,
                                                 struct sp_buf *out, struct sp_error *err);
-/* The inverse: any other text than sp_shard_done_text's is SP_EDAMAGED. `path` is for the message.
- */
+/* The inverse: any other text than sp_shard_done_text's is SP_EDAMAGED. `path` is for the
+ * message. */
 SP_MUST_CHECK enum sp_status sp_shard_done_parse(struct sp_text text, const char *path,
                                                  struct sp_shard_done *done, struct sp_error *err);
 SP_MUST_CHECK enum sp_status sp_shard_done_write(const char *run, size_t index, size_t count,

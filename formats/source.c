@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 #include <zlib.h>
@@ -17,7 +18,8 @@ enum packing { packing_unknown, packing_plain, packing_zstd, packing_gzip };
 
 struct sp_source {
   char *path;
-  int fd; /* -1: memory */
+  int fd;         /* -1: memory */
+  uint64_t stamp; /* of the file when it was opened */
   bool owns_fd;
   struct sp_text memory;
   XXH3_state_t *hash;
@@ -78,6 +80,17 @@ static enum sp_status create(const char *path, size_t block, struct sp_source **
   return SP_OK;
 }
 
+static uint64_t stamp_of(const struct stat *info) {
+  uint64_t facts[] = {(uint64_t)info->st_dev, (uint64_t)info->st_ino, (uint64_t)info->st_size,
+                      (uint64_t)info->st_mtim.tv_sec, (uint64_t)info->st_mtim.tv_nsec};
+  return XXH3_64bits(facts, sizeof facts);
+}
+
+uint64_t sp_source_stamp(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 ? stamp_of(&info) : 0;
+}
+
 enum sp_status sp_source_open(const char *path, struct sp_source **out, struct sp_error *err) {
   bool standard_input = strcmp(path, "-") == 0;
   struct sp_source *source = NULL;
@@ -89,6 +102,8 @@ enum sp_status sp_source_open(const char *path, struct sp_source **out, struct s
     return status;
   }
   source->owns_fd = !standard_input;
+  struct stat info;
+  source->stamp = fstat(source->fd, &info) == 0 ? stamp_of(&info) : 0;
   *out = source;
   return SP_OK;
 }
@@ -118,6 +133,9 @@ static enum sp_status read_stored(struct sp_source *source, unsigned char *data,
     if (n >= 0) {
       *got = (size_t)n;
       return SP_OK;
+    }
+    if (errno == EINTR && source->fd == STDIN_FILENO) { /* it may be silent for ever */
+      return sp_fail(err, SP_EINTERRUPTED, "interrupted while standard input was read");
     }
     if (errno != EINTR) {
       return sp_fail_errno(err, SP_EIO, "cannot read %s", source->path);
@@ -150,8 +168,8 @@ static unsigned long long stored_offset(const struct sp_source *source) {
 
 static enum sp_status fail_corrupt(const struct sp_source *source, const char *kind,
                                    const char *reason, struct sp_error *err) {
-  return sp_fail(err, SP_EINPUT, "%s: the %s data is corrupt at byte offset %llu: %s", source->path,
-                 kind, stored_offset(source), reason);
+  return sp_fail(err, SP_EINPUT, "%s: the %s data is corrupt at or after byte offset %llu: %s",
+                 source->path, kind, stored_offset(source), reason);
 }
 
 static enum sp_status fail_truncated(const struct sp_source *source, const char *kind,
@@ -223,10 +241,10 @@ static enum sp_status produce_gzip(struct sp_source *source, char *data, size_t 
   gzip->next_out = (unsigned char *)data;
   gzip->avail_out = room;
   int code = inflate(gzip, Z_NO_FLUSH);
+  source->stored_at = source->stored_len - gzip->avail_in;
   if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) {
     return fail_corrupt(source, "gzip", gzip->msg ? gzip->msg : "bad data", err);
   }
-  source->stored_at = source->stored_len - gzip->avail_in;
   source->in_frame = code != Z_STREAM_END;
   *got = room - gzip->avail_out;
   return SP_OK;
@@ -361,6 +379,10 @@ uint64_t sp_source_line_number(const struct sp_source *source) {
   return source->line_number;
 }
 
+uint64_t sp_source_opened_stamp(const struct sp_source *source) {
+  return source->stamp;
+}
+
 const char *sp_source_path(const struct sp_source *source) {
   return source->path;
 }
@@ -382,5 +404,6 @@ enum sp_status sp_source_digest(struct sp_source *source, struct sp_file_digest 
   }
   digest->xxh128[32] = '\0';
   digest->bytes = source->offset;
+  digest->stamp = source->stamp;
   return SP_OK;
 }

@@ -54,7 +54,14 @@ const char *sp_source_path(const struct sp_source *source);
 struct sp_file_digest {
   uint64_t bytes;  /* as stored, before decompression */
   char xxh128[33]; /* XXH3-128 of those bytes, lower-case hexadecimal */
+  uint64_t stamp;  /* sp_source_stamp when it was opened; 0: no file */
 };
+
+/* A number that changes when the file of that path is written or replaced: of device, inode, size and
+ * time of change.  0 when there is none. */
+uint64_t sp_source_stamp(const char *path);
+/* What it was when the source was opened. */
+uint64_t sp_source_opened_stamp(const struct sp_source *source);
 
 /* Reads what is left of the file's bytes, without decompressing them, and gives the digest of all
  * of them. The source is at its end afterwards. */

@@ -47,6 +47,7 @@ struct sp_device {
   size_t chunk_rows;           /* rows after which the feed-forward pair is cut; a multiple of
                                   row_quantum, 0: never */
   bool host_memory;            /* device memory is the host's: ops take host arrays as they are */
+  size_t max_head_dim;         /* that attention can run */
   char type[160];              /* what decides bits: "cpu avx512_bf16 oneDNN 2.6.3" */
 };
 

@@ -8,23 +8,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "checked.h"
+
 enum sp_status sp_file_read(const char *path, struct sp_buf *out, struct sp_error *err) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     return sp_fail_errno(err, SP_EIO, "cannot open %s", path);
   }
   enum sp_status status = SP_OK;
+  size_t ceiling = out->ceiling ? out->ceiling : SP_BUF_CEILING;
   for (;;) {
-    enum { step = 1 << 16 };
-    SP_TRY_GOTO(sp_buf_reserve(out, step, err), close_fd);
-    ssize_t got = read(fd, out->data + out->len, step);
+    char beyond;
+    size_t want = sp_min_size(1 << 16, ceiling - sp_min_size(out->len, ceiling));
+    SP_TRY_GOTO(sp_buf_reserve(out, want, err), close_fd);
+    ssize_t got = read(fd, want ? out->data + out->len : &beyond, want ? want : 1);
     if (got < 0 && errno == EINTR) {
       continue;
     }
     if (got < 0) {
       status = sp_fail_errno(err, SP_EIO, "cannot read %s", path);
     }
-    if (got <= 0) {
+    if (got > 0 && want == 0) {
+      status = sp_fail(err, SP_EINPUT, "%s is larger than %zu bytes", path, ceiling);
+    }
+    if (got <= 0 || want == 0) {
       break;
     }
     out->len += (size_t)got;
@@ -51,14 +58,37 @@ enum sp_status sp_file_write_all(int fd, const void *data, size_t len, const cha
   return SP_OK;
 }
 
+/* The directory that `path` stands in, as a string; empty when memory is out. */
+static enum sp_status parent_of(const char *path, struct sp_buf *out, struct sp_error *err) {
+  size_t len = strlen(path);
+  while (len > 1 && path[len - 1] == '/') {
+    len--;
+  }
+  const char *slash = memrchr(path, '/', len);
+  len = slash ? (size_t)(slash - path) : 1;
+  SP_TRY(sp_buf_append(out, slash ? (len ? path : "/") : ".", len ? len : 1, err));
+  return sp_buf_cstr(out) ? SP_OK : sp_fail_memory(err, len);
+}
+
+enum sp_status sp_file_check_parent(const char *path, struct sp_error *err) {
+  struct sp_buf directory = {0};
+  struct stat info;
+  enum sp_status status = parent_of(path, &directory, err);
+  if (status == SP_OK && stat(directory.data, &info) == 0 && !S_ISDIR(info.st_mode)) {
+    status = sp_fail(err, SP_EIO, "cannot create %s: %s is no directory", path, directory.data);
+  } else if (status == SP_OK && access(directory.data, W_OK | X_OK) != 0) {
+    status = sp_fail_errno(err, SP_EIO, "cannot create %s", path);
+  }
+  sp_buf_release(&directory);
+  return status;
+}
+
 enum sp_status sp_file_sync_directory_of(const char *path, struct sp_error *err) {
   struct sp_buf directory = {0};
-  const char *slash = strrchr(path, '/');
-  size_t len = slash ? (size_t)(slash - path) : 1;
-  SP_TRY(sp_buf_append(&directory, slash ? (len ? path : "/") : ".", len ? len : 1, err));
-  const char *name = sp_buf_cstr(&directory);
-  enum sp_status status = SP_OK;
-  int fd = name ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  int fd = -1;
+  enum sp_status status;
+  SP_TRY_GOTO(parent_of(path, &directory, err), release);
+  fd = open(directory.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   /* Some file systems refuse fsync on a directory (EINVAL): there is nothing to make durable then. */
   if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL)) {
     status = sp_fail_errno(err, SP_EIO, "cannot sync the directory of %s", path);
@@ -66,6 +96,7 @@ enum sp_status sp_file_sync_directory_of(const char *path, struct sp_error *err)
   if (fd >= 0) {
     close(fd);
   }
+release:
   sp_buf_release(&directory);
   return status;
 }

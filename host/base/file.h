@@ -32,6 +32,8 @@ SP_MUST_CHECK enum sp_status sp_file_sync_directory_of(const char *path, struct 
 SP_MUST_CHECK enum sp_status sp_file_make_directory(const char *path, struct sp_error *err);
 
 bool sp_file_exists(const char *path);
+/* SP_EIO unless the directory that `path` stands in exists and may be written to. */
+SP_MUST_CHECK enum sp_status sp_file_check_parent(const char *path, struct sp_error *err);
 
 #ifdef __cplusplus
 }

@@ -2,8 +2,8 @@
  *
  * Decoding never fails: a byte that is no part of a well-formed sequence counts as one U+FFFD, each
  * such byte by itself. Overlong forms, surrogates and values over U+10FFFF are not well formed. */
-#ifndef SP_TEXT_UTF8_H
-#define SP_TEXT_UTF8_H
+#ifndef SP_BASE_UTF8_H
+#define SP_BASE_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -71,10 +71,6 @@ static const struct sp_opt options[] = {
      .max = 86400,
      .fallback = "10",
      .help = "go on with rounds for S seconds, three rounds at least"},
-    {.name = "scoring-only",
-     .kind = SP_OPT_FLAG,
-     .offset = FIELD(scoring_only),
-     .help = "bench engine: leave out the matrix products alone"},
     {.name = "json", .kind = SP_OPT_FLAG, .offset = FIELD(json), .help = "print one JSON object"},
 };
 const struct sp_opt_group sp_bench_group = {"Options", options, sizeof options / sizeof *options};
@@ -84,6 +80,12 @@ enum sp_status sp_bench_open(const struct sp_bench_args *args, const struct sp_o
   struct sp_score_options *mutable_options = (struct sp_score_options *)&args->options;
   if ((args->length == 0) == (operands->n == 0)) {
     return sp_fail(err, SP_EUSAGE, "give either --length L or an archive");
+  }
+  if (args->hyps && !args->length) {
+    return sp_fail(err, SP_EUSAGE, "--hyps goes with --length, not with an archive");
+  }
+  if (args->options.limit && args->length) {
+    return sp_fail(err, SP_EUSAGE, "--limit goes with an archive, not with --length");
   }
   static const char *const none[] = {"none"};
   mutable_options->archives = operands->n ? operands->items : none;

@@ -95,7 +95,15 @@ static enum sp_status run_bench_engine(const void *values, const struct sp_opera
   return status;
 }
 
-static const struct sp_opt_group *const groups[] = {&sp_bench_group, NULL};
+static const struct sp_opt engine_options[] = {
+    {.name = "scoring-only",
+     .kind = SP_OPT_FLAG,
+     .offset = offsetof(struct sp_bench_args, scoring_only),
+     .help = "leave out the matrix products alone"},
+};
+static const struct sp_opt_group engine_group = {"Of bench engine alone", engine_options,
+                                                 sizeof engine_options / sizeof *engine_options};
+static const struct sp_opt_group *const groups[] = {&sp_bench_group, &engine_group, NULL};
 
 const struct sp_command sp_command_bench_engine = {
     .name = "bench engine",

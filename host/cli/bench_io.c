@@ -42,7 +42,7 @@ struct pass {
   const char *run;                /* STAGE_ALL writes shards here */
   struct sp_shard_writer *writer; /* of shard `shard` */
   size_t shard, shards;
-  uint64_t utts, hyps, tokens, zst_bytes;
+  uint64_t utts, hyps, tokens;
   uint64_t writer_hyps;
   uint64_t noise; /* state of the generator of scores */
   struct sp_buf line;

@@ -11,18 +11,9 @@
 #include "commands.h"
 #include "output.h"
 
-static const struct {
-  const char *name;
-  unsigned bit;
-} savings[] = {{"head", SP_SAVING_HEAD},
-               {"trim", SP_SAVING_TRIM},
-               {"pack", SP_SAVING_PACK},
-               {"dedupe", SP_SAVING_DEDUPE}};
-enum { n_savings = sizeof savings / sizeof savings[0] };
-
 struct savings_result {
-  double seconds;          /* with all */
-  double ratio[n_savings]; /* without it over with all */
+  double seconds;             /* with all */
+  double ratio[SP_N_SAVINGS]; /* without it over with all */
   size_t rounds;
 };
 
@@ -75,19 +66,19 @@ static enum sp_status time_savings(const struct sp_bench_args *args, struct sp_w
                                    float **first, struct savings_result *out,
                                    struct sp_error *err) {
   double all[sp_bench_max_rounds];
-  static double ratio[n_savings][sp_bench_max_rounds];
+  static double ratio[SP_N_SAVINGS][sp_bench_max_rounds];
   double start = sp_clock_seconds();
   size_t n = 0;
   SP_TRY(one_round(w, SP_SAVING_ALL, "none", first, &all[0], err));
   for (; sp_bench_goes_on(args, n, start); n++) {
     SP_TRY(one_round(w, SP_SAVING_ALL, "none", first, &all[n], err));
-    for (int s = 0; s < n_savings; s++) {
+    for (int s = 0; s < SP_N_SAVINGS; s++) {
       double seconds;
-      SP_TRY(one_round(w, SP_SAVING_ALL & ~savings[s].bit, savings[s].name, first, &seconds, err));
+      SP_TRY(one_round(w, SP_SAVING_ALL & ~1u << s, sp_saving_names[s], first, &seconds, err));
       ratio[s][n] = seconds / all[n];
     }
   }
-  for (int s = 0; s < n_savings; s++) {
+  for (int s = 0; s < SP_N_SAVINGS; s++) {
     out->ratio[s] = sp_median(ratio[s], n);
   }
   out->seconds = sp_median(all, n);
@@ -101,16 +92,16 @@ static json_t *result_json(const struct sp_workload *w, const struct savings_res
   json_object_set_new(object, "dtype", sp_json_text(sp_compute_name(w->context.device->compute)));
   json_object_set_new(object, "rounds", json_integer((json_int_t)r->rounds));
   json_object_set_new(object, "seconds", sp_json_real(r->seconds));
-  for (int s = 0; s < n_savings; s++) {
-    json_object_set_new(object, savings[s].name, sp_json_real(r->ratio[s]));
+  for (int s = 0; s < SP_N_SAVINGS; s++) {
+    json_object_set_new(object, sp_saving_names[s], sp_json_real(r->ratio[s]));
   }
   return object;
 }
 
 static void print_result(const struct savings_result *r) {
   sp_row("all savings", "%s a round (median of %zu)", sp_duration(r->seconds).text, r->rounds);
-  for (int s = 0; s < n_savings; s++) {
-    sp_row(savings[s].name, "%.3f times as long without it, the same scores bit by bit",
+  for (int s = 0; s < SP_N_SAVINGS; s++) {
+    sp_row(sp_saving_names[s], "%.3f times as long without it, the same scores bit by bit",
            r->ratio[s]);
   }
 }
@@ -139,7 +130,7 @@ const struct sp_command sp_command_bench_savings = {
     .name = "bench savings",
     .summary = "what each exact saving brings",
     .example = "secondpass bench savings --model bert-base-uncased --limit 50 dev.jsonl.zst",
-    .usage = "--model DIR [OPTIONS] ARCHIVE...",
+    .usage = "--model DIR [OPTIONS] --length L | ARCHIVE...",
     .description =
         "Scores one workload with all savings and without each of them in turn, and "
         "checks that the scores stay the same bit by bit. 'head' off implies 'trim' "

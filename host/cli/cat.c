@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "file.h"
 #include "output.h"
 #include "run_manifest.h"
 #include "shard.h"
@@ -74,26 +75,38 @@ static enum sp_status check_complete(const char *run, size_t shards, struct sp_e
 }
 
 static enum sp_status cat_shard(const char *run, size_t index, size_t shards,
-                                struct cat_state *state, struct sp_error *err) {
+                                const struct sp_shard_done *done, struct cat_state *state,
+                                struct sp_error *err) {
   struct sp_buf path = {0};
+  struct sp_shard_done measured = {0};
   enum sp_status status = sp_shard_path(&path, run, index, shards, ".jsonl.zst", err);
   if (status == SP_OK) {
-    status = sp_shard_read(path.data, each_line, state, NULL, err);
+    status = sp_file_exists(path.data) ? sp_shard_read(path.data, each_line, state, &measured, err)
+                                       : sp_fail(err, SP_EDAMAGED, "%s is missing", path.data);
   }
+  if (status == SP_OK &&
+      (measured.raw_xxh64 != done->raw_xxh64 || measured.zst_xxh64 != done->zst_xxh64)) {
+    status = sp_fail(err, SP_EDAMAGED, "%s is not the file of its marker", path.data);
+  }
+  sp_shard_done_release(&measured);
   sp_buf_release(&path);
   return state->ended ? SP_OK : status;
 }
 
 static enum sp_status cat_run(const char *run, size_t shards, struct cat_state *state,
                               struct sp_error *err) {
-  for (size_t i = 0; i < shards && !state->ended; i++) {
-    bool found;
-    SP_TRY(is_done(run, i, shards, &found, err));
-    if (found) {
-      SP_TRY(cat_shard(run, i, shards, state, err));
+  enum sp_status status = SP_OK; /* what is read before damage is still printed */
+  for (size_t i = 0; i < shards && status == SP_OK && !state->ended; i++) {
+    struct sp_shard_done done = {0};
+    bool found = false;
+    status = sp_shard_done_read(run, i, shards, &done, &found, err);
+    if (status == SP_OK && found) {
+      status = cat_shard(run, i, shards, &done, state, err);
     }
+    sp_shard_done_release(&done);
   }
-  return flush_lines(state, err);
+  enum sp_status flushed = flush_lines(state, status == SP_OK ? err : NULL);
+  return status == SP_OK ? flushed : status;
 }
 
 static enum sp_status run_cat(const void *values, const struct sp_operands *operands,

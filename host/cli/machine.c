@@ -1,7 +1,6 @@
 #include "machine.h"
 
 #include <jansson.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include <zstd.h>
 
 #include "backend.h"
+#include "settings.h"
 
 /* The value of the first line "key ...: value" of a /proc file; false when there is none. */
 static bool read_key(const char *path, const char *key, char *out, size_t capacity) {
@@ -61,19 +61,13 @@ static uint64_t meminfo_bytes(const char *key) {
   return (uint64_t)kib * 1024;
 }
 
-static size_t usable_processors(size_t online) {
-  cpu_set_t set;
-  int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
-  return count > 0 ? (size_t)count : online;
-}
-
 void sp_machine_read(struct sp_machine *machine) {
   *machine = (struct sp_machine){0};
   read_key("/proc/cpuinfo", "model name", machine->cpu, sizeof machine->cpu);
   read_features(machine->features, sizeof machine->features);
   long online = sysconf(_SC_NPROCESSORS_ONLN);
   machine->processors = online > 0 ? (size_t)online : 1;
-  machine->usable = usable_processors(machine->processors);
+  machine->usable = sp_usable_cpus();
   machine->memory_bytes = meminfo_bytes("MemTotal");
   machine->available_bytes = meminfo_bytes("MemAvailable");
 }

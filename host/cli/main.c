@@ -1,10 +1,10 @@
-/* main.c - finds the subcommand, reads its options, runs it and turns its status into an exit code.
- */
+/* main.c - finds the subcommand, reads its options, runs it; its status becomes the exit code. */
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -110,11 +110,21 @@ static void hold_standard_descriptors(void) {
   }
 }
 
+/* An ESPnet2 directory has two files a list, all open at once. */
+static void raise_file_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
 int main(int argc, char **argv) {
   /* Large blocks go back to the system when they are freed: by default glibc soon keeps them, and
    * the peak then creeps up with the length of a run. */
   mallopt(M_MMAP_THRESHOLD, 1 << 18);
   hold_standard_descriptors();
+  raise_file_limit();
   /* a closed pipe and a size limit come back as errors of write, with a message and a code */
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);

@@ -7,7 +7,7 @@
 #include "score_line.h"
 #include "tokenizer.h"
 
-enum { extra_shown = 10, max_padding_ids = 127 };
+enum { extra_shown = 10 };
 
 struct model_args {
   bool json;
@@ -21,24 +21,6 @@ struct model_facts {
   size_t max_tokens;  /* of one hypothesis, without [CLS] and [SEP] */
 };
 
-static enum sp_status check_vocabulary(struct model_facts *facts, const char *directory,
-                                       struct sp_error *err) {
-  size_t ids = facts->checkpoint->config.vocab_size, pieces = facts->tokens->vocab_size;
-  if (pieces > ids || ids - pieces > max_padding_ids) {
-    return sp_fail(err, SP_EMODEL, "%s: %s has %zu pieces but the model has %zu ids", directory,
-                   facts->tokens->source, pieces, ids);
-  }
-  facts->padding_ids = ids - pieces;
-  return SP_OK;
-}
-
-static void find_max_tokens(struct model_facts *facts) {
-  size_t positions = facts->checkpoint->config.max_positions;
-  size_t said = facts->tokens->max_length;
-  size_t least = said > 0 && said < positions ? said : positions;
-  facts->max_tokens = least > 2 ? least - 2 : 0;
-}
-
 static void close_model(struct model_facts *facts) {
   sp_tokenizer_close(facts->tokenizer);
   if (facts->checkpoint) {
@@ -51,8 +33,11 @@ static enum sp_status open_model(const char *directory, struct model_facts *fact
   SP_TRY(sp_checkpoint_open(directory, &facts->checkpoint, err));
   SP_TRY(sp_tokenizer_open(directory, &facts->tokenizer, err));
   facts->tokens = sp_tokenizer_get_info(facts->tokenizer);
-  SP_TRY(check_vocabulary(facts, directory, err));
-  find_max_tokens(facts);
+  const struct sp_model_config *config = &facts->checkpoint->config;
+  facts->max_tokens = sp_model_max_tokens(config);
+  SP_TRY(sp_model_check_vocabulary(config, directory, facts->tokens->source,
+                                   facts->tokens->vocab_size, err));
+  facts->padding_ids = config->vocab_size - facts->tokens->vocab_size;
   return SP_OK;
 }
 

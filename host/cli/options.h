@@ -2,8 +2,8 @@
  *
  * A subcommand says in static tables what it takes: sp_options_parse reads arguments by them and
  * help.c prints them, so that help and behaviour cannot drift apart.
- * Forms      --name value, --name=value, flags as --name; operands may stand anywhere; "--" ends
- * the options; "-" is an operand.  An option that is given twice has its last value. Values     are
+ * --name value, --name=value, flags as --name; operands may stand anywhere; "--" ends
+ * the options; "-" is an operand.  An option that is given twice has its last value.  Values are
  * written at `offset` of the caller's zeroed struct; what is not given stays zero or NULL, which
  * stands for the default. Strings point into argv. */
 #ifndef SP_CLI_OPTIONS_H
@@ -57,8 +57,8 @@ struct sp_command {
 };
 
 /* Arguments argv[0 .. argc-1] that follow the command's name. *help: --help or -h was there, and
- * nothing else was checked.  SP_EUSAGE names the argument.  Release the operands also on failure.
- */
+ * nothing else was checked.  SP_EUSAGE names the argument.  Release the operands also on
+ * failure. */
 SP_MUST_CHECK enum sp_status sp_options_parse(const struct sp_command *command, int argc,
                                               char **argv, void *values,
                                               struct sp_operands *operands, bool *help,

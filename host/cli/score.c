@@ -60,7 +60,8 @@ static json_t *summary_json(const struct sp_score_summary *summary, const char *
   json_object_set_new(object, "raw_bytes", json_integer((json_int_t)summary->raw_bytes));
   json_object_set_new(object, "zst_bytes", json_integer((json_int_t)summary->zst_bytes));
   json_object_set_new(object, "seconds", seconds_json(summary));
-  json_object_set_new(object, "hyps_per_second", sp_json_real(hyps_per_second(summary)));
+  json_object_set_new(object, "hyps_per_second",
+                      status == SP_OK ? sp_json_real(hyps_per_second(summary)) : json_null());
   json_object_set_new(object, "counts", sp_counts_json(&summary->counts));
   return object;
 }
@@ -162,13 +163,16 @@ const struct sp_command sp_command_score = {
     .description =
         "Scores are natural logs, higher is better. A hypothesis that cannot be scored has null "
         "and a flag, is counted and never ends the run.\n"
-        "The whole input is checked before anything is written. A run that was stopped or killed "
+        "The whole input is checked before anything is written (with --out -, lines are written as "
+        "the "
+        "input is read). A run that was stopped or killed "
         "is resumed by the same command; threads, batches and --without may differ. A run of other "
         "options, input or model is refused with the difference named.\n"
         "Options may be given in any order; of one that is given twice the last counts. ARCHIVE is "
         "a file (plain, .zst or .gz), an ESPnet2 directory, or - for standard input.\n"
-        "Exit code 130: SIGINT or SIGTERM stopped it and it can be resumed; a second signal ends "
-        "it at once. With --out -, a reader that goes away early is exit code 6, since scores are "
+        "Exit code 130: SIGINT or SIGTERM stopped it and it can be resumed; another signal, two "
+        "seconds later or more, ends it at once. With --out -, a reader that goes away early is "
+        "exit code 6, since scores are "
         "lost.",
     .groups = groups,
     .values_bytes = sizeof(struct sp_score_args),

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "archive.h"
 #include "output.h"
@@ -232,16 +233,24 @@ void sp_counts_say(const struct sp_counts *counts) {
 
 /* A handler can only reach file scope. */
 static volatile sig_atomic_t stop_requested;
+static volatile time_t stop_time;
 
+/* timeout(1) and shells signal the process and then its group: two signals at once are one wish. */
 static void on_stop(int number) {
-  (void)number;
-  stop_requested = 1;
-  signal(SIGINT, SIG_DFL);
-  signal(SIGTERM, SIG_DFL);
+  enum { patience = 2 };
+  struct timespec now = {0};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (!stop_requested) {
+    stop_time = now.tv_sec;
+    stop_requested = 1;
+  } else if (now.tv_sec - stop_time >= patience) {
+    signal(number, SIG_DFL);
+    raise(number);
+  }
 }
 
 const volatile int *sp_stop_on_signals(void) {
-  struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+  struct sigaction action = {.sa_handler = on_stop}; /* no SA_RESTART: a read of a pipe ends */
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);

@@ -1,5 +1,4 @@
-/* score_args.h - what `score` and `plan` take on the command line, and what they share in output.
- */
+/* score_args.h - what `score` and `plan` take on the command line, and what they share. */
 #ifndef SP_CLI_SCORE_ARGS_H
 #define SP_CLI_SCORE_ARGS_H
 
@@ -15,7 +14,7 @@ struct sp_score_args {
 };
 
 extern const struct sp_opt_group sp_score_what;   /* model, methods, how text is read */
-extern const struct sp_opt_group sp_score_work;   /* device, threads, sizes: never change a score */
+extern const struct sp_opt_group sp_score_work;   /* device, dtype, threads, sizes */
 extern const struct sp_opt_group sp_score_output; /* --out and what is written */
 extern const struct sp_opt_group sp_plan_output;  /* what plan alone takes */
 
@@ -30,11 +29,12 @@ uint64_t sp_count_get(const struct sp_counts *counts, const struct sp_count_name
 /* All counts under their keys, with "flops". */
 json_t *sp_counts_json(const struct sp_counts *counts);
 
-/* One line about hypotheses that have no score, or an impaired one, and about what else looks odd;
- * `say` is called once for each fact. */
+/* A line on standard error for each kind of hypothesis that has no score, or an impaired one, and
+ * for what else looks odd. */
 void sp_counts_say(const struct sp_counts *counts);
 
-/* SIGINT and SIGTERM set the int behind the result; a second one ends the process at once. */
+/* SIGINT and SIGTERM set the int behind the result; another one, two seconds later or more, ends the
+ * process at once. System calls that they interrupt are not restarted. */
 const volatile int *sp_stop_on_signals(void);
 
 #endif

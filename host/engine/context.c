@@ -6,18 +6,12 @@
 #include "checked.h"
 #include "forward.h"
 
-enum { max_padding_ids = 127 };
-
 static enum sp_status check_vocabulary(const struct sp_settings *settings,
                                        const struct sp_context *context, struct sp_error *err) {
   const struct sp_tokenizer_info *info = sp_tokenizer_get_info(context->tokenizer);
   size_t have = info->vocab_size, want = context->config.vocab_size;
-  if (have > want || want - have > max_padding_ids) {
-    return sp_fail(err, SP_EMODEL,
-                   "%s: %s has %zu pieces, but the model's vocab_size is %zu (only up to %d "
-                   "trailing padding ids may have no piece)",
-                   settings->options->model, info->source, have, want, max_padding_ids);
-  }
+  SP_TRY(sp_model_check_vocabulary(&context->config, settings->options->model, info->source, have,
+                                   err));
   if (have < want) {
     char text[160];
     snprintf(text, sizeof text, "the model has %zu padding ids after the %zu pieces of %s",
@@ -37,8 +31,10 @@ static enum sp_status check_heads(const struct sp_settings *settings,
                    settings->options->model, sp_method_key((enum sp_method)__builtin_ctz(mlm)));
   }
   if ((settings->methods & 1u << SP_CLS) && !checkpoint->has_cls) {
-    return sp_fail(err, SP_EMODEL, "%s: method cls needs a classification head (one label), which "
-                   "the model lacks", settings->options->model);
+    return sp_fail(err, SP_EMODEL,
+                   "%s: method cls needs a classification head (one label), which "
+                   "the model lacks",
+                   settings->options->model);
   }
   if (masked && info->mask < 0) {
     return sp_fail(err, SP_EMODEL, "%s: method %s needs a [MASK] token, which the vocabulary lacks",
@@ -84,14 +80,19 @@ static enum sp_status open_model(const struct sp_settings *settings, struct sp_c
                                  struct sp_checkpoint *checkpoint, struct sp_error *err) {
   out->config = checkpoint->config;
   memcpy(out->model_hash, checkpoint->hash, sizeof out->model_hash);
-  out->max_tokens = checkpoint->config.max_positions > 2 ? checkpoint->config.max_positions - 2 : 0;
-  out->negate_cls = settings->cls_sign == SP_SIGN_COST ||
-                    (settings->cls_sign == SP_SIGN_AUTO &&
-                     checkpoint->config.score_kind == SP_SCORE_COST);
+  out->max_tokens = sp_model_max_tokens(&checkpoint->config);
+  out->negate_cls =
+      settings->cls_sign == SP_SIGN_COST ||
+      (settings->cls_sign == SP_SIGN_AUTO && checkpoint->config.score_kind == SP_SCORE_COST);
   SP_TRY(sp_tokenizer_open(settings->options->model, &out->tokenizer, err));
+  SP_TRY(sp_checkpoint_check_unchanged(checkpoint, settings->options->model, err));
   SP_TRY(check_vocabulary(settings, out, err));
   SP_TRY(check_heads(settings, checkpoint, sp_tokenizer_get_info(out->tokenizer), err));
   SP_TRY(open_device(settings, out, err));
+  if (out->config.head_dim > out->device->max_head_dim) {
+    return sp_fail(err, SP_EMODEL, "%s: attention heads of %zu dimensions; %zu are supported",
+                   settings->options->model, out->config.head_dim, out->device->max_head_dim);
+  }
   out->limits = choose_limits(settings, &out->config, out->device);
   return sp_weights_create(out->device, checkpoint, (settings->methods & ~(1u << SP_CLS)) != 0,
                            (settings->methods & 1u << SP_CLS) != 0, &out->weights, err);
@@ -119,8 +120,18 @@ void sp_context_close(struct sp_context *context) {
   *context = (struct sp_context){0};
 }
 
+size_t sp_context_weight_bytes(const struct sp_context *context) {
+  const struct sp_model_config *c = &context->config;
+  size_t d = c->hidden, table = (c->vocab_size + c->max_positions) * d;
+  size_t products = c->layers * (4 * d * d + 2 * d * c->ffn);
+  if (context->weights->vocab) {
+    products += d * d + c->vocab_size * d;
+  }
+  return table * context->device->res_bytes + products * context->device->act_bytes;
+}
+
 size_t sp_context_workspace_bytes(const struct sp_context *context) {
-  size_t batch_arrays = context->limits.tokens * 12 * sizeof(uint32_t) +
-                        context->limits.targets * sizeof(uint32_t);
+  size_t batch_arrays =
+      context->limits.tokens * 12 * sizeof(uint32_t) + context->limits.targets * sizeof(uint32_t);
   return sp_forward_bytes(&context->config, context->device, &context->limits) + batch_arrays;
 }

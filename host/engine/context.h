@@ -24,6 +24,8 @@ SP_MUST_CHECK enum sp_status sp_context_open(const struct sp_settings *settings,
                                              struct sp_context *out, struct sp_error *err);
 void sp_context_close(struct sp_context *context);
 
+/* About the bytes that the weights take on the device. */
+size_t sp_context_weight_bytes(const struct sp_context *context);
 /* Bytes of one thread's workspace. */
 size_t sp_context_workspace_bytes(const struct sp_context *context);
 

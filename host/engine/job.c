@@ -95,7 +95,7 @@ static enum sp_status tokenize(struct sp_job *job, struct sp_text_rule *rule,
         return sp_fail(err, SP_EINPUT,
                        "utterance %.*s, hypothesis %zu: %zu tokens, the model takes %zu "
                        "(--on-long null|truncate goes on)",
-                       (int)sp_min_size(utt->id.len, 200), utt->id.data, h - utt->first_hyp,
+                       (int)sp_min_size(utt->id.len, 200), utt->id.data, h - utt->first_hyp + 1,
                        tokens.n, rule->max_tokens);
       }
       if (hyp->flag == SP_FLAG_NONE || hyp->flag == SP_FLAG_TRUNCATED) {
@@ -252,8 +252,8 @@ static enum sp_status fill_score(struct sp_job *job, const struct sp_settings *s
 
 static enum sp_status write_utt(struct sp_job *job, const struct sp_settings *settings,
                                 const struct sp_context *context, const struct sp_job_utt *utt,
-                                struct sp_arena *scratch, struct sp_buf *line,
-                                uint64_t *tokens, struct sp_error *err) {
+                                struct sp_arena *scratch, struct sp_buf *line, uint64_t *tokens,
+                                struct sp_error *err) {
   sp_arena_clear(scratch);
   sp_buf_clear(line);
   *tokens = 0;
@@ -263,8 +263,8 @@ static enum sp_status write_utt(struct sp_job *job, const struct sp_settings *se
   }
   for (size_t h = 0; h < utt->n_hyps; h++) {
     scores[h].rank = (uint32_t)h;
-    SP_TRY(fill_score(job, settings, context, &job->hyps[utt->first_hyp + h], scratch,
-                      &scores[h], err));
+    SP_TRY(fill_score(job, settings, context, &job->hyps[utt->first_hyp + h], scratch, &scores[h],
+                      err));
     *tokens += scores[h].n_tokens;
   }
   return sp_score_line_write(line, utt->id, scores, utt->n_hyps, settings->methods, err);

@@ -38,7 +38,12 @@ static enum sp_status measure(struct planner *p, struct sp_error *err) {
                 release);
     seconds = sp_clock_seconds() - start;
   }
-  double share = (double)batch.tokens / (double)p->job.plan.tokens;
+  const struct sp_batch_range *range = &p->job.batches[p->job.n_batches / 2];
+  double tokens = 0; /* without padding, as the plan counts them */
+  for (uint32_t s = range->first; s < range->first + range->count; s++) {
+    tokens += sp_plan_base_len(&p->job.plan, p->job.plan.sequence[s].base);
+  }
+  double share = tokens / (double)p->job.plan.tokens;
   p->summary->measured_flops = p->job.counts.flops * share / seconds;
   p->measured = true;
 release:
@@ -74,9 +79,12 @@ static enum sp_status name_hyps(struct planner *p, struct sp_error *err) {
 
 static enum sp_status plan_shard(struct planner *p, size_t shard, struct sp_error *err) {
   uint64_t read, left = p->scan.counts.utts - (uint64_t)shard * p->summary->shard_utts;
+  uint64_t want = sp_min_size(left, p->summary->shard_utts);
   sp_job_begin(&p->job, shard);
-  SP_TRY(sp_run_read(&p->run, &p->job, sp_min_size(left, p->summary->shard_utts), &read, NULL,
-                     NULL, err));
+  SP_TRY(sp_run_read(&p->run, &p->job, want, &read, NULL, NULL, err));
+  if (read != want) {
+    return sp_fail(err, SP_EINPUT, "the archive became shorter while it was being read");
+  }
   SP_TRY(sp_job_prepare(&p->job, p->settings, p->context, &p->rule, err));
   sp_counts_add(&p->summary->counts, &p->job.counts);
   if (p->settings->options->name) {
@@ -139,7 +147,8 @@ enum sp_status sp_plan_run(const struct sp_score_options *options, struct sp_pla
   struct planner p = {.settings = &settings, .context = &context, .summary = summary};
   p.run = (struct sp_run){.settings = &settings, .context = &context};
   enum sp_status status = plan_all(&p, err);
-  summary->memory_bytes = sp_context_workspace_bytes(&context) * settings.threads;
+  summary->memory_bytes =
+      sp_context_weight_bytes(&context) + sp_context_workspace_bytes(&context) * settings.threads;
   sp_job_release(&p.job);
   sp_text_rule_release(&p.rule);
   sp_archive_close(p.run.archive);

@@ -22,7 +22,9 @@ void sp_run_tell(struct sp_run *run, bool now) {
   run->last_told = time;
 }
 
-void sp_run_tick(void *run) { sp_run_tell(run, false); }
+void sp_run_tick(void *run) {
+  sp_run_tell(run, false);
+}
 
 enum sp_status sp_run_read(struct sp_run *run, struct sp_job *job, uint64_t utts, uint64_t *read,
                            sp_utt_fn each, void *context_of_each, struct sp_error *err) {

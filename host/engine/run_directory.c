@@ -10,12 +10,13 @@
 #include "file.h"
 #include "manifest.h"
 #include "run.h"
+#include "run_files.h"
 #include "run_manifest.h"
 #include "run_success.h"
 #include "shard.h"
 #include "spool.h"
 
-enum shard_state { SHARD_OPEN, SHARD_FOUND, SHARD_MADE };
+enum shard_state { SHARD_OPEN, SHARD_FOUND, SHARD_CUT, SHARD_MADE };
 
 struct directory {
   struct sp_run *run;
@@ -103,15 +104,28 @@ static uint64_t shard_size(const struct directory *d, size_t shard) {
   return left < d->shard_utts ? left : d->shard_utts;
 }
 
+/* The seal goes first, then the marker: a shard without one is unfinished. */
+static void remove_shard(const struct directory *d, size_t shard) {
+  static const char *const suffixes[] = {".done", ".jsonl.zst"};
+  struct sp_buf name = {0};
+  if (sp_buf_printf(&name, NULL, "%s/" SP_RUN_SUCCESS, d->path) == SP_OK && sp_buf_cstr(&name)) {
+    unlink(name.data);
+  }
+  for (int s = 0; s < 2; s++) {
+    sp_buf_clear(&name);
+    if (sp_shard_path(&name, d->path, shard, d->shards, suffixes[s], NULL) == SP_OK) {
+      unlink(name.data);
+    }
+  }
+  sp_buf_release(&name);
+}
+
 /* A marker counts only beside its shard: a lost or cut file is scored again. */
 static bool has_shard_file(const struct directory *d, size_t shard, uint64_t bytes) {
   struct sp_buf name = {0};
   struct stat info;
   bool whole = sp_shard_path(&name, d->path, shard, d->shards, ".jsonl.zst", NULL) == SP_OK &&
                stat(name.data, &info) == 0 && (uint64_t)info.st_size == bytes;
-  if (!whole && name.data) {
-    unlink(name.data);
-  }
   sp_buf_release(&name);
   return whole;
 }
@@ -122,6 +136,7 @@ static enum sp_status find_done(struct directory *d, struct sp_error *err) {
     struct sp_shard_done done = {0};
     bool found;
     SP_TRY(sp_shard_done_read(d->path, i, d->shards, &done, &found, err));
+    d->state[i] = found ? SHARD_CUT : SHARD_OPEN;
     if (found && has_shard_file(d, i, done.zst_bytes)) {
       d->state[i] = SHARD_FOUND;
       summary->shards_resumed++;
@@ -134,6 +149,16 @@ static enum sp_status find_done(struct directory *d, struct sp_error *err) {
   }
   d->run->progress.hyps_resumed = summary->hyps_resumed;
   return SP_OK;
+}
+
+/* Once the seal is checked, since this breaks it. */
+static void reopen_cut(struct directory *d) {
+  for (size_t i = 0; i < d->shards; i++) {
+    if (d->state[i] == SHARD_CUT) {
+      remove_shard(d, i);
+      d->state[i] = SHARD_OPEN;
+    }
+  }
 }
 
 static enum sp_status put_line(void *context, struct sp_text line, struct sp_text id, uint64_t hyps,
@@ -171,6 +196,7 @@ static enum sp_status feed_shard(struct directory *d, size_t shard, struct sp_er
   if (read != want) {
     return sp_fail(err, SP_EINPUT, "the archive became shorter while it was being scored");
   }
+  SP_TRY(sp_scan_check_untouched(&d->scan, d->run->archive, err));
   if (job) {
     sp_pool_submit(d->run->pool, job);
   }
@@ -197,13 +223,8 @@ static enum sp_status score_open_shards(struct directory *d, struct sp_error *er
 /* Shards made from an input that changed meanwhile are not what run.json says: they go. */
 static void unpublish(struct directory *d) {
   for (size_t i = 0; i < d->shards; i++) {
-    static const char *const suffixes[] = {".done", ".jsonl.zst"};
-    for (int s = 0; d->state[i] == SHARD_MADE && s < 2; s++) {
-      struct sp_buf name = {0};
-      if (sp_shard_path(&name, d->path, i, d->shards, suffixes[s], NULL) == SP_OK) {
-        unlink(name.data);
-      }
-      sp_buf_release(&name);
+    if (d->state[i] == SHARD_MADE) {
+      remove_shard(d, i);
     }
   }
 }
@@ -285,6 +306,7 @@ static enum sp_status score_into(struct directory *d, struct sp_error *err) {
   SP_TRY(find_done(d, err));
   bool success;
   SP_TRY(sp_run_success_check(d->path, d->shards, &success, err));
+  reopen_cut(d);
   run->summary->already_complete = success && run->summary->shards_resumed == d->shards;
   if (run->summary->already_complete) {
     return sum_bytes(d, err);
@@ -312,9 +334,30 @@ static enum sp_status score_into(struct directory *d, struct sp_error *err) {
   return sp_run_success_write(d->path, d->shards, err);
 }
 
+/* A wrong --out is told before the archive is read, which can take minutes. */
+static enum sp_status check_target(const struct directory *d, struct sp_error *err) {
+  struct stat info;
+  if (stat(d->path, &info) == 0) {
+    bool found;
+    json_t *manifest = NULL;
+    if (!S_ISDIR(info.st_mode)) {
+      return sp_fail(err, SP_EIO, "%s is no directory", d->path);
+    }
+    SP_TRY(sp_run_manifest_read(d->path, &manifest, &found, err));
+    json_decref(manifest);
+    return found ? SP_OK : check_empty(d, err);
+  }
+  return errno == ENOENT ? sp_file_check_parent(d->path, err)
+                         : sp_fail_errno(err, SP_EIO, "cannot use %s", d->path);
+}
+
 static enum sp_status run_all(struct directory *d, struct sp_error *err) {
+  SP_TRY(check_target(d, err));
   SP_TRY(scan_input(d, err));
   SP_TRY(enter(d, err));
+  if (!sp_spool_is_needed(d->run->settings->options)) {
+    sp_spool_sweep(d->path);
+  }
   SP_TRY(claim(d, err));
   return score_into(d, err);
 }

@@ -18,8 +18,8 @@ static enum sp_status see_utt(void *context, const struct sp_utt *utt, struct sp
   return sp_scan_add_id(stream->ids, stream->run->archive, utt->id, err);
 }
 
-static enum sp_status put_line(void *context, struct sp_text line, struct sp_text id,
-                               uint64_t hyps, uint64_t tokens, struct sp_error *err) {
+static enum sp_status put_line(void *context, struct sp_text line, struct sp_text id, uint64_t hyps,
+                               uint64_t tokens, struct sp_error *err) {
   const struct sp_score_options *options = context;
   (void)id, (void)hyps, (void)tokens;
   return options->sink(options->context, line.data, line.len, err);
@@ -50,8 +50,8 @@ static enum sp_status start_pool(struct stream *stream, enum sp_letter_case *let
 static enum sp_status feed(struct stream *stream, struct sp_job *first, uint64_t left,
                            struct sp_error *err) {
   struct sp_run *run = stream->run;
-  uint64_t unit = run->settings->options->shard_utts ? run->settings->options->shard_utts
-                                                     : SP_CASE_LOOK_UTTS;
+  uint64_t unit =
+      run->settings->options->shard_utts ? run->settings->options->shard_utts : SP_CASE_LOOK_UTTS;
   struct sp_job *job;
   uint64_t read = first->n_utts;
   SP_TRY(sp_pool_take(run->pool, 0, &job, err));

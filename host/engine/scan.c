@@ -89,7 +89,7 @@ static enum sp_status scan_hyp(struct scanner *s, const struct sp_hyp *hyp, size
     return sp_fail(err, SP_EINPUT,
                    "%s: hypothesis %zu has %zu tokens, the model takes %zu (--on-long "
                    "null|truncate goes on)",
-                   sp_archive_place(s->archive), rank, tokens.n, s->context->max_tokens);
+                   sp_archive_place(s->archive), rank + 1, tokens.n, s->context->max_tokens);
   }
   sp_count_hyp(&s->scan->counts, &tokens, flag);
   return SP_OK;
@@ -110,9 +110,9 @@ static void tell_progress(const struct scanner *s, double start, double *last) {
   const struct sp_score_options *options = s->settings->options;
   double now = sp_clock_seconds();
   if (options->progress && now - *last > 0.1) {
-    struct sp_progress progress = {.utts_total = s->scan->counts.utts,
-                                   .hyps_total = s->scan->counts.hyps,
-                                   .tokens_total = s->scan->counts.tokens,
+    struct sp_progress progress = {.utts_done = s->scan->counts.utts,
+                                   .hyps_done = s->scan->counts.hyps,
+                                   .tokens_done = s->scan->counts.tokens,
                                    .seconds = now - start,
                                    .validating = true};
     options->progress(options->context, &progress);
@@ -151,8 +151,9 @@ static enum sp_status keep_files(struct scanner *s, struct sp_error *err) {
     return sp_fail_memory(err, n * sizeof *s->scan->files);
   }
   for (size_t i = 0; i < n; i++) {
-    s->scan->files[i] = (struct sp_scan_file){strdup(files[i].path), files[i].digest};
-    if (!s->scan->files[i].path) {
+    struct sp_scan_file *file = &s->scan->files[i];
+    *file = (struct sp_scan_file){.path = strdup(files[i].path), .digest = files[i].digest};
+    if (!file->path) {
       return sp_fail_memory(err, strlen(files[i].path));
     }
     s->scan->n_files++;
@@ -193,7 +194,8 @@ size_t sp_scan_shard_utts(const struct sp_settings *settings, const struct sp_sc
   if (settings->options->shard_utts) {
     return settings->options->shard_utts;
   }
-  double mean = (double)scan->counts.tokens / (double)scan->counts.utts; /* at least one utterance */
+  double mean =
+      (double)scan->counts.tokens / (double)scan->counts.utts; /* at least one utterance */
   double wanted = mean > 0 ? SP_SHARD_TOKENS / mean : SP_SHARD_TOKENS;
   return wanted < 1 ? 1 : (size_t)wanted;
 }
@@ -211,4 +213,24 @@ enum sp_status sp_scan_check_unchanged(const struct sp_scan *scan, struct sp_arc
     }
   }
   return SP_OK;
+}
+
+enum sp_status sp_scan_check_untouched(const struct sp_scan *scan, const struct sp_archive *archive,
+                                       struct sp_error *err) {
+  uint64_t *opened = malloc((scan->n_files + 1) * sizeof *opened);
+  if (!opened) {
+    return sp_fail_memory(err, (scan->n_files + 1) * sizeof *opened);
+  }
+  size_t n = sp_archive_opened(archive, opened, scan->n_files);
+  enum sp_status status = SP_OK;
+  for (size_t i = 0; i < scan->n_files && status == SP_OK; i++) {
+    const struct sp_scan_file *file = &scan->files[i];
+    if (sp_source_stamp(file->path) != file->digest.stamp ||
+        (i < n && opened[i] != file->digest.stamp)) {
+      status =
+          sp_fail(err, SP_EINPUT, "%s: the file changed while it was being scored", file->path);
+    }
+  }
+  free(opened);
+  return status;
 }

@@ -35,6 +35,13 @@ SP_MUST_CHECK enum sp_status sp_scan_check_unchanged(const struct sp_scan *scan,
                                                      struct sp_archive *archive,
                                                      struct sp_error *err);
 
+/* The same by device, inode, size and time of change, of the files and of what `archive`, the second
+ * pass, opened: cheap enough for every shard that was read, so that an interrupted run keeps none of
+ * another input. */
+SP_MUST_CHECK enum sp_status sp_scan_check_untouched(const struct sp_scan *scan,
+                                                     const struct sp_archive *archive,
+                                                     struct sp_error *err);
+
 /* Tells duplicate ids while an archive is read; used by the scan and by one-pass streaming. */
 struct sp_id_set;
 SP_MUST_CHECK enum sp_status sp_scan_add_id(struct sp_id_set *ids, struct sp_archive *archive,

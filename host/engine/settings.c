@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "forward.h"
 #include "utf8_valid.h"
@@ -11,9 +12,15 @@ static const char *const case_names[] = {"auto", "keep", "lower"};
 static const char *const sign_names[] = {"auto", "logprob", "cost"};
 static const char *const compute_names[] = {"f32", "bf16"};
 
-const char *sp_on_long_name(enum sp_on_long on_long) { return long_names[on_long]; }
-const char *sp_letter_case_name(enum sp_letter_case c) { return case_names[c]; }
-const char *sp_compute_name(enum sp_compute compute) { return compute_names[compute]; }
+const char *sp_on_long_name(enum sp_on_long on_long) {
+  return long_names[on_long];
+}
+const char *sp_letter_case_name(enum sp_letter_case c) {
+  return case_names[c];
+}
+const char *sp_compute_name(enum sp_compute compute) {
+  return compute_names[compute];
+}
 
 /* Index of `text` in `names`; NULL text is index 0. */
 static enum sp_status choose(const char *option, const char *text, const char *const *names,
@@ -62,11 +69,13 @@ static enum sp_status add_method(const char *word, size_t len, unsigned *bits,
                  (int)len, word);
 }
 
+const char *const sp_saving_names[] = {"head", "trim", "pack", "dedupe"};
+
 static enum sp_status drop_saving(const char *word, size_t len, unsigned *bits,
                                   struct sp_error *err) {
-  static const char *const names[] = {"head", "trim", "pack", "dedupe"};
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-    if (strlen(names[i]) == len && memcmp(word, names[i], len) == 0) {
+  for (size_t i = 0; i < SP_N_SAVINGS; i++) {
+    const char *name = sp_saving_names[i];
+    if (strlen(name) == len && memcmp(word, name, len) == 0) {
       *bits &= ~(1u << i);
       return SP_OK;
     }
@@ -77,7 +86,8 @@ static enum sp_status drop_saving(const char *word, size_t len, unsigned *bits,
 
 size_t sp_usable_cpus(void) {
   cpu_set_t set;
-  int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  bool known = sched_getaffinity(0, sizeof set, &set) == 0; /* not where there are over 1,024 */
+  long count = known ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
   return count > 0 ? (size_t)count : 1;
 }
 
@@ -91,8 +101,7 @@ static enum sp_status resolve_dtype(const char *text, struct sp_settings *out,
   return SP_OK;
 }
 
-static enum sp_status resolve_eos(const char *text, struct sp_settings *out,
-                                  struct sp_error *err) {
+static enum sp_status resolve_eos(const char *text, struct sp_settings *out, struct sp_error *err) {
   if (!text) {
     return SP_OK;
   }
@@ -103,8 +112,8 @@ static enum sp_status resolve_eos(const char *text, struct sp_settings *out,
   return SP_OK;
 }
 
-enum sp_status sp_settings_resolve(const struct sp_score_options *options,
-                                   struct sp_settings *out, struct sp_error *err) {
+enum sp_status sp_settings_resolve(const struct sp_score_options *options, struct sp_settings *out,
+                                   struct sp_error *err) {
   int choice = 0;
   *out = (struct sp_settings){.options = options, .savings = SP_SAVING_ALL};
   if (!options->model) {

@@ -32,6 +32,9 @@ const char *sp_on_long_name(enum sp_on_long on_long);
 const char *sp_letter_case_name(enum sp_letter_case letter_case);
 const char *sp_compute_name(enum sp_compute compute);
 
+/* Names of the savings, in the order of their bits. */
+extern const char *const sp_saving_names[];
+
 /* Processors that this process may run on, at least 1. */
 size_t sp_usable_cpus(void);
 

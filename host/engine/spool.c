@@ -77,6 +77,14 @@ enum sp_status sp_spool_make(struct sp_spool *spool, const char *run,
   return status;
 }
 
+void sp_spool_sweep(const char *run) {
+  struct sp_buf name = {0};
+  if (sp_buf_printf(&name, NULL, "%s/.stdin", run) == SP_OK && sp_buf_cstr(&name)) {
+    unlink(name.data);
+  }
+  sp_buf_release(&name);
+}
+
 void sp_spool_remove(struct sp_spool *spool) {
   if (spool->file) {
     unlink(spool->file);

@@ -15,6 +15,8 @@ bool sp_spool_is_needed(const struct sp_score_options *options);
 SP_MUST_CHECK enum sp_status sp_spool_make(struct sp_spool *spool, const char *run,
                                            const struct sp_score_options *options,
                                            struct sp_error *err);
+/* Removes what a killed process left in the run; the caller holds its lock and spools nothing. */
+void sp_spool_sweep(const char *run);
 /* Removes the file; the paths stay. */
 void sp_spool_remove(struct sp_spool *spool);
 void sp_spool_release(struct sp_spool *spool);

@@ -61,7 +61,8 @@ struct sp_counts {
   uint64_t tokens;          /* tokens of all hypotheses, without [CLS] and [SEP] */
   uint64_t duplicate_hyps;  /* equal to an earlier one of the shard; 0 without `dedupe` */
   uint64_t empty_lists;     /* utterances without hypotheses */
-  uint64_t empty, too_long, truncated, no_vocab, not_finite; /* hypotheses with that flag */
+  uint64_t empty, too_long, truncated, no_vocab; /* hypotheses with that flag */
+  uint64_t not_finite;      /* the same, of the shards that this call scored */
   uint64_t unknown_tokens;  /* [UNK] among the tokens */
   uint64_t special_in_text; /* special tokens that stood in the text itself */
   uint64_t without_ref, without_score;
@@ -127,8 +128,8 @@ struct sp_score_summary {
 
 /* Scores archives into a run directory or a sink.
  * Errors  SP_EUSAGE, SP_EIDENTITY, SP_EINPUT, SP_EMODEL, SP_EDEVICE, SP_EIO, SP_ELOCK, SP_ESHARD,
- *         SP_EINTERRUPTED.  Nothing is written before the whole input was validated; finished shards
- *         stay and are found by the next call with equal options.
+ *         SP_EINTERRUPTED.  Nothing is written before the whole input was validated (a sink gets
+ *         lines as the input is read); finished shards stay and are found by the next call with equal options.
  * `summary` is filled as far as the run came, also on failure. */
 enum sp_status sp_score_run(const struct sp_score_options *options,
                             struct sp_score_summary *summary, struct sp_error *err);
@@ -141,7 +142,7 @@ struct sp_plan_summary {
   uint64_t longest_tokens;        /* of one hypothesis */
   double measured_flops;          /* FLOP/s of one thread, measured now on one real batch */
   double estimated_seconds;       /* counts.flops / (measured_flops * threads) */
-  uint64_t memory_bytes;          /* workspaces of all threads */
+  uint64_t memory_bytes;          /* about: weights and the workspaces of all threads */
 };
 enum sp_status sp_plan_run(const struct sp_score_options *options, struct sp_plan_summary *summary,
                            struct sp_error *err);

@@ -302,6 +302,7 @@ static enum sp_status resolve(struct loader *in) {
 
 static enum sp_status load(struct sp_checkpoint *model, const char *directory,
                            struct sp_error *err) {
+  SP_TRY(sp_model_stamp(directory, &model->stamp, err));
   SP_TRY(sp_model_config_read(directory, &model->config, err));
   SP_TRY(sp_safetensors_open(directory, &model->tensors, err));
   struct loader in = {.model = model, .directory = directory, .err = err};
@@ -327,6 +328,15 @@ enum sp_status sp_checkpoint_open(const char *directory, struct sp_checkpoint **
   }
   *out = model;
   return SP_OK;
+}
+
+enum sp_status sp_checkpoint_check_unchanged(const struct sp_checkpoint *checkpoint,
+                                             const char *directory, struct sp_error *err) {
+  uint64_t now;
+  SP_TRY(sp_model_stamp(directory, &now, err));
+  return now == checkpoint->stamp
+             ? SP_OK
+             : sp_fail(err, SP_EMODEL, "%s: the model changed while it was being read", directory);
 }
 
 void sp_checkpoint_close(struct sp_checkpoint *checkpoint) {

@@ -7,8 +7,9 @@
  * Names      encoder tensors may or may not begin with "bert."; LayerNorm.weight and .bias may be
  *            named gamma and beta.
  * Ownership  all pointers belong to the checkpoint and die with sp_checkpoint_close.  Tensor data
- * is mapped, maybe unaligned: read it through sp_tensor_to_f32. Threads    immutable after open;
- * shared freely. */
+ *            is mapped, maybe unaligned: read it through sp_tensor_to_f32.
+ *
+ * Threads    immutable after open; shared freely. */
 #ifndef SP_MODEL_CHECKPOINT_H
 #define SP_MODEL_CHECKPOINT_H
 
@@ -80,7 +81,8 @@ struct sp_checkpoint {
   uint64_t parameters;      /* elements of the tensors in use, shared ones counted once */
   const char *const *extra; /* (n_extra) names of tensors that nothing uses, sorted */
   size_t n_extra;
-  char hash[33]; /* XXH3-128 over the names, sizes and bytes of the model's files */
+  char hash[33];  /* XXH3-128 over the names, sizes and bytes of the model's files */
+  uint64_t stamp; /* of these files before the first was read (model_hash.h) */
 
   struct sp_arena arena; /* private: holds the arrays above */
 };
@@ -90,6 +92,11 @@ struct sp_checkpoint {
  * special_tokens_map.json. */
 SP_MUST_CHECK enum sp_status sp_checkpoint_open(const char *directory, struct sp_checkpoint **out,
                                                 struct sp_error *err);
+/* SP_EMODEL when a file of the directory was written or replaced since the checkpoint was opened: what
+ * was read then need not be what was hashed. */
+SP_MUST_CHECK enum sp_status sp_checkpoint_check_unchanged(const struct sp_checkpoint *checkpoint,
+                                                           const char *directory,
+                                                           struct sp_error *err);
 void sp_checkpoint_close(struct sp_checkpoint *checkpoint);
 
 #ifdef __cplusplus

@@ -259,12 +259,33 @@ enum sp_status sp_model_config_read(const char *directory, struct sp_model_confi
         sp_fail(err, SP_EMODEL, "%s is not a model directory: it has no config.json", directory);
     goto release;
   }
-  SP_TRY_GOTO(sp_file_read(name, &text, err), release);
+  status = sp_file_read(name, &text, err);
+  if (status == SP_EINPUT) { /* too large */
+    status = SP_EMODEL;
+  }
+  SP_TRY_GOTO(status, release);
   status = sp_model_config_parse((struct sp_text){text.data, text.len}, name, out, err);
 release:
   sp_buf_release(&text);
   sp_buf_release(&path);
   return status;
+}
+
+size_t sp_model_max_tokens(const struct sp_model_config *config) {
+  return config->max_positions > 2 ? config->max_positions - 2 : 0;
+}
+
+enum sp_status sp_model_check_vocabulary(const struct sp_model_config *config,
+                                         const char *directory, const char *source, size_t pieces,
+                                         struct sp_error *err) {
+  enum { max_padding_ids = 127 };
+  if (pieces > config->vocab_size || config->vocab_size - pieces > max_padding_ids) {
+    return sp_fail(err, SP_EMODEL,
+                   "%s: %s has %zu pieces, but the model's vocab_size is %zu (only up to %d "
+                   "trailing padding ids may have no piece)",
+                   directory, source, pieces, config->vocab_size, max_padding_ids);
+  }
+  return SP_OK;
 }
 
 const char *sp_activation_name(enum sp_activation act) {

@@ -49,6 +49,14 @@ SP_MUST_CHECK enum sp_status sp_model_config_parse(struct sp_text json, const ch
                                                    struct sp_model_config *out,
                                                    struct sp_error *err);
 
+/* Tokens of one text, without [CLS] and [SEP]. */
+size_t sp_model_max_tokens(const struct sp_model_config *config);
+/* SP_EMODEL unless the vocabulary's `pieces`, read from the file `source`, are vocab_size, or up to 127
+ * fewer: trailing padding ids. */
+SP_MUST_CHECK enum sp_status sp_model_check_vocabulary(const struct sp_model_config *config,
+                                                       const char *directory, const char *source,
+                                                       size_t pieces, struct sp_error *err);
+
 /* As a config writes it: "gelu" (erf), "gelu_new" (tanh), "relu", "tanh", "none". */
 const char *sp_activation_name(enum sp_activation act);
 

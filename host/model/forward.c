@@ -20,7 +20,7 @@ struct sp_forward {
   void *res;           /* (T, D) res   residual stream */
   void *act;           /* (T, D) act   its copy for products */
   void *qkv;           /* (T, 3D) act  q k v side by side; k v in the last layer */
-  void *ctx;           /* (T, D) act   attention's output; q of the last layer before that */
+  void *ctx;           /* (T, D) act   attention's output */
   void *proj;          /* (T, D) res   output of a product before its norm */
   void *ffn;           /* (C, F) act   C: rows of one chunk */
   void *row_res;       /* (T, D) res   rows that go on after the last attention */
@@ -68,8 +68,8 @@ static struct layout lay_out(const struct sp_model_config *c, const struct sp_de
   layout.row_act = shared ? layout.row_res : place(&layout, rows, act);
   layout.logp = place(&layout, limits->targets, sizeof(float));
   layout.cls = place(&layout, rows, sizeof(float));
-  if (!device->host_memory) { /* 12 arrays of T, 2 of N, each rounded up */
-    layout.staging = place(&layout, 1, 12 * (limits->tokens * 4 + 256) + limits->targets * 8 + 512);
+  if (!device->host_memory) { /* 14 arrays of T, 2 of N, each rounded up */
+    layout.staging = place(&layout, 1, 14 * (limits->tokens * 4 + 256) + limits->targets * 8 + 512);
   }
   return layout;
 }

@@ -19,7 +19,8 @@ enum sp_saving {
   SP_SAVING_TRIM = 2,   /* the last layer's q, output and feed-forward run at scored rows only */
   SP_SAVING_PACK = 4,   /* no padding */
   SP_SAVING_DEDUPE = 8, /* equal hypotheses and equal copies once */
-  SP_SAVING_ALL = 15
+  SP_SAVING_ALL = 15,
+  SP_N_SAVINGS = 4
 };
 
 struct sp_forward;

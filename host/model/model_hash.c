@@ -1,10 +1,12 @@
 #include "model_hash.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -103,4 +105,42 @@ release:
   XXH3_freeState(hasher.state);
   free(hasher.block);
   return status;
+}
+
+static bool is_model_file(const char *name) {
+  static const char *const endings[] = {".json", ".txt", ".safetensors"};
+  const char *dot = strrchr(name, '.');
+  for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++) {
+    if (strcmp(dot, endings[i]) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static uint64_t stamp_of(int folder, const char *name) {
+  struct stat info;
+  if (fstatat(folder, name, &info, 0) != 0) {
+    return 0;
+  }
+  uint64_t facts[] = {(uint64_t)info.st_dev, (uint64_t)info.st_ino, (uint64_t)info.st_size,
+                      (uint64_t)info.st_mtim.tv_sec, (uint64_t)info.st_mtim.tv_nsec};
+  return XXH3_64bits_withSeed(facts, sizeof facts, XXH3_64bits(name, strlen(name)));
+}
+
+enum sp_status sp_model_stamp(const char *directory, uint64_t *out, struct sp_error *err) {
+  DIR *folder = opendir(directory);
+  *out = 0;
+  if (!folder) { /* the config's reader has the better message */
+    return errno == ENOENT || errno == ENOTDIR
+               ? SP_OK
+               : sp_fail_errno(err, SP_EIO, "cannot read the directory %s", directory);
+  }
+  for (struct dirent *entry; (entry = readdir(folder));) {
+    if (is_model_file(entry->d_name)) {
+      *out += stamp_of(dirfd(folder), entry->d_name); /* in any order */
+    }
+  }
+  closedir(folder);
+  return SP_OK;
 }

@@ -14,6 +14,12 @@ SP_MUST_CHECK enum sp_status sp_model_hash(const char *directory,
                                            const struct sp_safetensors *tensors, char out[33],
                                            struct sp_error *err);
 
+/* A number that changes when a .json, .txt or .safetensors file of the directory is written,
+ * replaced, added or removed: of names, devices, inodes, sizes and times of change.  0 when there is
+ * no such directory. */
+SP_MUST_CHECK enum sp_status sp_model_stamp(const char *directory, uint64_t *out,
+                                            struct sp_error *err);
+
 #ifdef __cplusplus
 }
 #endif

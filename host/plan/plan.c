@@ -42,7 +42,9 @@ struct bounds {
   size_t base_tokens, seqs, results;
 };
 
-static unsigned count_bits(unsigned bits) { return (unsigned)__builtin_popcount(bits); }
+static unsigned count_bits(unsigned bits) {
+  return (unsigned)__builtin_popcount(bits);
+}
 
 static bool has(const struct sp_plan_rule *rule, enum sp_method method) {
   return (rule->methods >> method & 1u) != 0;
@@ -60,7 +62,7 @@ static enum sp_status find_bounds(const struct sp_plan_hyp *hyps, size_t n_hyps,
     bounds->results += (size_t)hyps[h].n * (masked + has(rule, SP_MASKLESS)) + has(rule, SP_CLS);
   }
   if (bounds->base_tokens >= NONE || bounds->seqs >= NONE || bounds->results >= NONE) {
-    return sp_fail(err, SP_EINPUT, "a shard has too many tokens; use a smaller --shard-utts");
+    return sp_fail(err, SP_EUSAGE, "a shard has too many tokens; use a smaller --shard-utts");
   }
   return SP_OK;
 }
@@ -244,7 +246,8 @@ static void add_masked_copies(struct builder *b, uint32_t base, bool to_word_end
     uint32_t end = mask_end(b, base, at, to_word_end);
     uint64_t hash = b->rule->dedupe ? masked_hash(b, plain, base, at, end, power) : 0;
     uint32_t row = add_row(b, add_sequence(b, base, at, end, hash), at, false);
-    if (b->rows[row].n_targets == SP_PLAN_MAX_TARGETS) { /* full: this copy stays unshared */
+    if (b->rows[row].n_targets >= SP_PLAN_MAX_TARGETS - 1) { /* this copy stays unshared; the last
+                                                               place is maskless's, below */
       row = add_row(b, append_sequence(b, base, at, end), at, false);
     }
     b->plan->result[b->n_results++] = add_target(b, row, ids[at]);
@@ -252,7 +255,8 @@ static void add_masked_copies(struct builder *b, uint32_t base, bool to_word_end
   }
 }
 
-/* Every token is a target of the one plain sequence. */
+/* Every token is a target of the one plain sequence: one more target of a row at most, since equal
+ * sequences have equal tokens. */
 static void add_maskless(struct builder *b, uint32_t base) {
   const int32_t *ids = b->plan->base_ids + b->plan->base_start[base];
   uint32_t sep = sp_plan_base_len(b->plan, base) - 1;

@@ -5,8 +5,9 @@
  * Equal hypotheses, equal masked copies and equal targets are kept once.  The plan is pure: it
  * depends on its input alone, and what a hypothesis scores never depends on its neighbours.
  *
- * Order      sequences by length, longest first, then by first appearance; rows grouped by sequence,
- *            by position in it; targets grouped by row; cls rows counted apart, in the order of their sequences.
+ * Order      sequences by length, longest first, then by first appearance; rows grouped by
+ *            sequence, by position in it; targets grouped by row; cls rows counted apart, in the
+ *            order of their sequences.
  * Source     PLL: Salazar et al. 2020; pll_l2r (within-word left to right): Kauf & Ivanova 2023. */
 #ifndef SP_PLAN_H
 #define SP_PLAN_H

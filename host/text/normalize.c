@@ -7,8 +7,7 @@
 #include "utf8.h"
 
 /* No input byte becomes more than 4 of output: make_unicode_tables.py checks it for every code
- * point and setting, and an invalid byte becomes the 3 of U+FFFD. So the output is reserved once.
- */
+ * point and setting, and an invalid byte becomes the 3 of U+FFFD: the output is reserved once. */
 enum { growth = 4 };
 
 struct state {

@@ -6,8 +6,7 @@
 
 #include "checked.h"
 
-/* At half load a run of occupied slots is a few dozen long; this many means a made-up vocabulary.
- */
+/* At half load a run of occupied slots is a few dozen long: this many means a made-up vocabulary. */
 enum { max_probes = 1 << 12 };
 
 void sp_vocab_release(struct sp_vocab *vocab) {

@@ -1,6 +1,7 @@
 """Disturbs runs and checks that nothing but unfinished work is ever lost.
 
-usage: chaos.py CASE --program secondpass --random-model random_model [--kills N]
+usage: chaos.py CASE --program secondpass --random-model random_model
+                [--kills N] [--seed N] [--dtype TYPE]       the last three are of `kill` alone
 Needs python3 and nothing else. Each CASE is a function below and a ctest entry."""
 
 import argparse
@@ -20,7 +21,7 @@ from workload import Failure, Workload, expect, wait_until
 def kill(args, folder):
     """SIGKILL at N random moments, each of which finds the program at work; a thread count of its
     own for every life."""
-    work = Workload(args, folder, seconds=4.0)
+    work = Workload(args, folder, seconds=4.0, options=["--dtype", args.dtype])
     rng = random.Random(args.seed)
     alive = lives = runs = 0
     run = work.folder / "run-0"
@@ -243,6 +244,7 @@ def main():
     parser.add_argument("--random-model", required=True)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dtype", choices=("auto", "f32", "bf16"), default="auto")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sp-chaos-") as folder:
         try:

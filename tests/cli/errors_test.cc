@@ -62,6 +62,35 @@ TEST_F(ErrorsTest, ARunDirectoryThatCannotBeMade) {
   Expect(Program(Score("none/run")), 6, Path("none/run"));
 }
 
+TEST_F(ErrorsTest, ARunDirectoryThatCannotBeMadeIsToldBeforeTheArchiveIsRead) {
+  WriteFile(Path("dev.jsonl"), "{\"id\":\n");  // which would be exit code 3
+  Expect(Program(Score("missing/dir/run")), 6, Path("missing/dir/run"));
+  EXPECT_FALSE(std::filesystem::exists(Path("missing")));
+}
+
+TEST_F(ErrorsTest, AnIndexThatIsTooLarge) {
+  const std::string index = Path("model/model.safetensors.index.json");
+  std::filesystem::remove(Path("model/model.safetensors"));
+  WriteFile(index, "{\"weight_map\":{");
+  std::filesystem::resize_file(index, 70000000);
+  Expect(Program("model " + Path("model")), 4, index);
+  Expect(Program(Score("run")), 4, index);
+  EXPECT_FALSE(std::filesystem::exists(Path("run")));
+}
+
+TEST_F(ErrorsTest, AMarkerWithoutItsShard) {
+  ASSERT_EQ(Program(Score("run", "--shard-utts 10")).code, 0);
+  std::string all = Program("cat " + Path("run")).out;
+  const std::string shard = Path("run/scores-00002-of-00004.jsonl.zst");
+  ASSERT_TRUE(std::filesystem::remove(shard));
+  for (const char *command : {"cat ", "cat --partial "}) {
+    Said said = Program(command + Path("run"));
+    EXPECT_EQ(said.code, 3);
+    EXPECT_NE(said.err.find(shard), std::string::npos) << said.err;
+    EXPECT_EQ(all.substr(0, said.out.size()), said.out) << "what lies before it is printed";
+  }
+}
+
 TEST_F(ErrorsTest, AnUnknownDevice) {
   Expect(Program(Score("run", "--device abacus")), 2, "abacus");
 }

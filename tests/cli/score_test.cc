@@ -26,6 +26,16 @@ class ScoreTest : public Workplace {
                  "/scores-00001-of-00200.done ]; do sleep 0.01; done\nkill -" + signal +
                  " $pid\nwait $pid");
   }
+  // SIGTERM while standard input is open and silent; killed, and 137, when that takes too long.
+  Said Terminated(const std::string &run) {
+    const std::string pipe = Path("pipe");
+    return Shell("mkfifo " + pipe + "\nexec 3<>" + pipe + "\n$SP score --model " + Path("model") +
+                 " --out " + run + " - <" + pipe + " &\npid=$!\n" +
+                 "until grep -q '^SigCgt:.*[4-7c-f]...$' /proc/$pid/status; do sleep 0.05; done\n" +
+                 "sleep 0.7\nkill -TERM $pid\nfor i in $(seq 40); do\n" +
+                 "kill -0 $pid 2>/dev/null || break\nsleep 0.05\ndone\n" +
+                 "kill -KILL $pid 2>/dev/null\nrm " + pipe + "\nwait $pid");
+  }
 };
 
 TEST_F(ScoreTest, ARunIsVerifiedAndPrintedInArchiveOrder) {
@@ -123,6 +133,28 @@ TEST_F(ScoreTest, InterruptedThenResumedByTheSameCommand) {
     EXPECT_EQ(Integer(json, "hyps_resumed"), done * 3);
     EXPECT_EQ(Lines(Program("cat " + Path("run")).out), 6000);
     std::filesystem::remove_all(Path("run"));
+  }
+}
+
+TEST_F(ScoreTest, ASignalEndsTheWaitForStandardInput) {
+  for (const std::string &run : {std::string("-"), Path("run")}) {
+    Said stopped = Terminated(run);
+    EXPECT_EQ(stopped.code, 130) << run << ": " << stopped.err;
+    EXPECT_EQ(stopped.out, "");
+    EXPECT_NE(stopped.err, "");
+  }
+  EXPECT_FALSE(std::filesystem::exists(Path("run")));
+}
+
+TEST_F(ScoreTest, ABlankFirstFileDoesNotDecideTheFormat) {
+  const std::string score = "score --model " + Path("model") + " --out - ";
+  const std::string expected = Program(score + Path("dev.jsonl")).out;
+  ASSERT_EQ(Lines(expected), 40);
+  for (const char *blank : {"", "\n", " \n\r\n"}) {
+    WriteFile(Path("empty.jsonl"), blank);
+    Said said = Program(score + Path("empty.jsonl") + " " + Path("dev.jsonl"));
+    EXPECT_EQ(said.code, 0) << said.err;
+    EXPECT_TRUE(said.out == expected) << "after '" << blank << "': " << said.out;
   }
 }
 

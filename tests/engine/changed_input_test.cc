@@ -2,9 +2,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "engine_fixture.h"
+#include "run_manifest.h"
 
 namespace {
 
@@ -33,10 +35,11 @@ class ChangedInput : public testing::Test {
     job.format = "text";
     job.methods = "cls";
     job.out = scratch_ / "run";
-    job.shard_utts = 250;
+    job.shard_utts = shard_utts_;
     return job;
   }
-  // Changes the file once, when scoring has begun.
+  // Changes the file once, when scoring has begun. Either the reading of what is left or the next
+  // shard that is finished finds it out.
   void Check(const std::function<void()> &change, const std::string &word, bool still_text = true) {
     Job job = MakeJob();
     bool changed = false;
@@ -49,7 +52,10 @@ class ChangedInput : public testing::Test {
     Outcome outcome = Score(job);
     ASSERT_TRUE(changed);
     EXPECT_EQ(outcome.status, SP_EINPUT);
-    EXPECT_NE(outcome.message.find(word), std::string::npos) << outcome.message;
+    EXPECT_TRUE(outcome.message.find(word) != std::string::npos ||
+                outcome.message.find("a.txt: the file changed while it was being scored") !=
+                    std::string::npos)
+        << outcome.message;
     EXPECT_EQ(CountEnding(job.out, ".done"), 0u);
     EXPECT_EQ(CountEnding(job.out, ".jsonl.zst"), 0u);
     EXPECT_EQ(CountEnding(job.out, "_SUCCESS"), 0u);
@@ -62,8 +68,64 @@ class ChangedInput : public testing::Test {
     EXPECT_EQ(restored.status, SP_OK) << restored.message;
   }
 
+  // The first pass sees the archive, shards are made while it is another one, the run is stopped, and
+  // the archive is put back: no shard of the other text may be left to be resumed from.
+  void Interrupt(const std::function<bool(const sp_progress &)> &change, uint64_t stop_after) {
+    Job whole = MakeJob(), job = MakeJob();
+    whole.out = scratch_ / "whole";
+    job.threads = 1;
+    ASSERT_EQ(Score(whole).status, SP_OK);
+    bool changed = false;
+    job.on_progress = [&](const sp_progress &progress) {
+      changed = changed || change(progress);
+      if (changed && !progress.validating && progress.utts_done >= stop_after)
+        job.stop = 1;
+    };
+    Outcome outcome = Score(job);
+    ASSERT_TRUE(changed || outcome.status == SP_EINPUT);  // told before the second pass had a tick
+    EXPECT_TRUE(outcome.status == SP_EINTERRUPTED || outcome.status == SP_EINPUT)
+        << outcome.status << " " << outcome.message;
+    EXPECT_EQ(CountEnding(job.out, "_SUCCESS"), 0u);
+    PutBack();
+    job.on_progress = nullptr;
+    job.stop = 0;
+    outcome = Score(job);
+    EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+    EXPECT_TRUE(SameFiles(FilesOf(job.out), FilesOf(whole.out)));
+    sp_error err{};
+    sp_run_totals totals{};
+    EXPECT_EQ(sp_run_verify(job.out.c_str(), &totals, &err), SP_OK) << err.message;
+  }
+  // As many utterances, of other words and the same length.
+  std::string OtherText() const {
+    std::string other = text_;
+    std::replace(other.begin(), other.end(), 'x', 'q');
+    return other;
+  }
+
+  // 16 * kLines: so many that the first pass, and every shard of the second, takes more than one tick
+  // of progress.
+  void MakeLong() {
+    for (int i = 0; i < 4; i++)
+      text_ += text_;
+    shard_utts_ = 2 * kLines;
+    WriteFile(scratch_ / "a.txt", text_);
+  }
+  void PutAnotherInItsPlace() {
+    fs::rename(scratch_ / "a.txt", scratch_ / "kept");
+    WriteFile(scratch_ / "a.txt", OtherText());
+  }
+  void PutBack() {
+    if (fs::exists(scratch_ / "kept")) {
+      fs::rename(scratch_ / "kept", scratch_ / "a.txt");
+    } else if (ReadFile(scratch_ / "a.txt") != text_) {
+      WriteFile(scratch_ / "a.txt", text_);
+    }
+  }
+
   Scratch scratch_;
   std::string model_, text_;
+  size_t shard_utts_ = 250;
 };
 
 TEST_F(ChangedInput, OneLetterInPlace) {
@@ -128,6 +190,55 @@ TEST_F(ChangedInput, KeepsWhatWasMadeBefore) {
   job.on_progress = nullptr;
   EXPECT_EQ(Score(job).status, SP_OK);
   EXPECT_TRUE(SameFiles(FilesOf(job.out), expected));
+}
+
+// 0: at once, when a few shards are under way; else when many were read from the other text.
+TEST_F(ChangedInput, OverwrittenThenInterruptedAndPutBack) {
+  for (uint64_t stop_after : {uint64_t{0}, uint64_t{kLines} * 2 / 3}) {
+    fs::remove_all(scratch_ / "whole");
+    fs::remove_all(scratch_ / "run");
+    Interrupt(
+        [&](const sp_progress &progress) {
+          if (progress.validating)
+            return false;
+          const std::string other = OtherText();
+          int fd = open((scratch_ / "a.txt").c_str(), O_WRONLY);
+          EXPECT_EQ(pwrite(fd, other.data(), other.size(), 0), static_cast<ssize_t>(other.size()));
+          close(fd);
+          return true;
+        },
+        stop_after);
+  }
+}
+
+// Another file of that name, put there while the first pass reads the archive: the second pass opens
+// what the first one never saw.
+TEST_F(ChangedInput, ReplacedThenInterruptedAndPutBack) {
+  MakeLong();
+  Interrupt(
+      [&](const sp_progress &progress) {
+        EXPECT_TRUE(progress.validating) << "the first pass took no tick";
+        PutAnotherInItsPlace();
+        return true;
+      },
+      4 * kLines);
+}
+
+// The same, but it is put back as soon as the second pass has opened the other one.
+TEST_F(ChangedInput, ReplacedAndPutBackThenInterrupted) {
+  MakeLong();
+  bool replaced = false;
+  Interrupt(
+      [&](const sp_progress &progress) {
+        if (!replaced)
+          PutAnotherInItsPlace();
+        EXPECT_TRUE(replaced || progress.validating) << "the first pass took no tick";
+        replaced = true;
+        if (!progress.validating)
+          PutBack();
+        return !progress.validating;
+      },
+      4 * kLines);
 }
 
 }  // namespace

@@ -10,7 +10,8 @@ namespace {
 using namespace sp_test;
 namespace fs = std::filesystem;
 
-class Resume : public testing::Test {
+// In every compute type.
+class Resume : public testing::TestWithParam<const char *> {
  protected:
   void SetUp() override {
     sp_random_model model = TinyModel();
@@ -24,6 +25,7 @@ class Resume : public testing::Test {
     job.archives = {scratch_ / "a.jsonl"};
     job.out = scratch_ / run;
     job.methods = "pll,pll_l2r";
+    job.dtype = GetParam();
     job.shard_utts = 5;
     return job;
   }
@@ -39,7 +41,7 @@ class Resume : public testing::Test {
   std::string model_;
 };
 
-TEST_F(Resume, StoppedAfterAnyProgressTheBytesAreThoseOfOneRun) {
+TEST_P(Resume, StoppedAfterAnyProgressTheBytesAreThoseOfOneRun) {
   auto expected = Uninterrupted();
   int stops = 0;
   for (int k : {1, 3, 8}) {
@@ -75,14 +77,14 @@ TEST_F(Resume, StoppedAfterAnyProgressTheBytesAreThoseOfOneRun) {
   EXPECT_GE(stops, 2) << "too fast a run to be stopped";
 }
 
-TEST_F(Resume, StoppedBeforeItBeginsNothingIsWritten) {
+TEST_P(Resume, StoppedBeforeItBeginsNothingIsWritten) {
   Job job = MakeJob("run");
   job.stop = 1;
   EXPECT_EQ(Score(job).status, SP_EINTERRUPTED);
   EXPECT_FALSE(fs::exists(job.out));
 }
 
-TEST_F(Resume, ProgressNeverGoesBackAndEndsAtTheTotals) {
+TEST_P(Resume, ProgressNeverGoesBackAndEndsAtTheTotals) {
   Job job = MakeJob("run");
   sp_progress last{};
   job.on_progress = [&](const sp_progress &progress) {
@@ -100,7 +102,7 @@ TEST_F(Resume, ProgressNeverGoesBackAndEndsAtTheTotals) {
   EXPECT_EQ(last.utts_total, outcome.summary.counts.utts);
 }
 
-TEST_F(Resume, ACompleteRunIsLeftAlone) {
+TEST_P(Resume, ACompleteRunIsLeftAlone) {
   auto expected = Uninterrupted();
   Job job = MakeJob("whole");
   job.threads = 5;
@@ -116,7 +118,7 @@ TEST_F(Resume, ACompleteRunIsLeftAlone) {
 }
 
 // A marker by itself is no proof: lost and cut shards are scored again, also of a complete run.
-TEST_F(Resume, LostAndCutShardsAreMadeAgain) {
+TEST_P(Resume, LostAndCutShardsAreMadeAgain) {
   auto expected = Uninterrupted();
   for (bool complete : {true, false}) {
     const std::string run = scratch_ / "whole";
@@ -133,7 +135,7 @@ TEST_F(Resume, LostAndCutShardsAreMadeAgain) {
   }
 }
 
-TEST_F(Resume, OnlyTheLastStepMissing) {
+TEST_P(Resume, OnlyTheLastStepMissing) {
   auto expected = Uninterrupted();
   fs::remove(scratch_ / "whole/_SUCCESS");
   Job job = MakeJob("whole");
@@ -143,7 +145,7 @@ TEST_F(Resume, OnlyTheLastStepMissing) {
   EXPECT_TRUE(SameFiles(FilesOf(job.out), expected));
 }
 
-TEST_F(Resume, WhatAKilledProcessLeftIsSweptAway) {
+TEST_P(Resume, WhatAKilledProcessLeftIsSweptAway) {
   auto expected = Uninterrupted();
   const std::string run = scratch_ / "whole";
   fs::remove(run + "/_SUCCESS");
@@ -155,5 +157,8 @@ TEST_F(Resume, WhatAKilledProcessLeftIsSweptAway) {
   EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
   EXPECT_TRUE(SameFiles(FilesOf(run), expected));
 }
+
+INSTANTIATE_TEST_SUITE_P(Compute, Resume, testing::Values("f32", "bf16"),
+                         [](const auto &given) { return std::string(given.param); });
 
 }  // namespace

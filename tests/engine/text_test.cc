@@ -92,7 +92,7 @@ TEST_F(Text, TooLongAsAnErrorNamesThePlace) {
         job.out = scratch_ / out;
     });
     EXPECT_EQ(outcome.status, SP_EINPUT);
-    for (const char *word : {"hypothesis 1", "70 tokens", "62"}) {
+    for (const char *word : {"hypothesis 2", "70 tokens", "62"}) {
       EXPECT_NE(outcome.message.find(word), std::string::npos) << outcome.message;
     }
   }
@@ -271,14 +271,23 @@ size_t DataOf(const std::string &file, const std::string &name) {
   return 8 + header + std::stoul(file.substr(file.find(key, at) + key.size()));
 }
 
+// Replaces the `count` floats of a tensor from element `first` on.
+void SetFloats(const std::string &model, const std::string &tensor, size_t first, size_t count,
+               const std::function<float(size_t)> &value) {
+  const std::string path = model + "/model.safetensors";
+  std::string file = ReadFile(path);
+  size_t data = DataOf(file, tensor);
+  for (size_t i = first; i < first + count; i++) {
+    float x = value(i);
+    memcpy(&file[data + 4 * i], &x, sizeof x);
+  }
+  WriteFile(path, file);
+}
+
 // One token's bias is so large that every other token's log-probability is -3e38: one is a number,
 // two are not.
 TEST_F(Text, WhatIsNotFiniteIsNullWithAFlag) {
-  const std::string path = model_ + "/model.safetensors";
-  std::string file = ReadFile(path);
-  const float huge = 3e38f;
-  memcpy(&file[DataOf(file, "cls.predictions.bias") + 4 * 99], &huge, sizeof huge);
-  WriteFile(path, file);
+  SetFloats(model_, "cls.predictions.bias", 99, 1, [](size_t) { return 3e38f; });
   Outcome outcome = Run({"a", "a b", "c d", ""});
   ASSERT_EQ(outcome.status, SP_OK) << outcome.message;
   EXPECT_EQ(std::stof(Get(0, "pll")), -3e38f);
@@ -290,6 +299,27 @@ TEST_F(Text, WhatIsNotFiniteIsNullWithAFlag) {
   }
   EXPECT_EQ(Get(3, "flag"), "\"empty\"");
   EXPECT_EQ(outcome.summary.counts.not_finite, 2u);
+}
+
+// Query weights that are finite, but whose products are not: attention has nothing to go by.
+TEST_F(Text, AnOverflowInsideAttentionIsNullWithAFlag) {
+  for (const char *layer : {"0", "1"}) {
+    model_ = MakeModel(scratch_ / ("overflow-" + std::string(layer)));
+    const std::string query = "bert.encoder.layer." + std::string(layer) + ".attention.self.query";
+    SetFloats(model_, query + ".weight", 0, 32 * 32,
+              [](size_t i) { return i % 7 < 4 ? 3e38f : -3e38f; });
+    for (const char *dtype : {"f32", "bf16"}) {
+      Outcome outcome = Run({"a", "a b", "c d e f", ""}, [&](Job &job) { job.dtype = dtype; });
+      ASSERT_EQ(outcome.status, SP_OK) << outcome.message;
+      for (size_t rank : {0u, 1u, 2u}) {
+        EXPECT_EQ(Get(rank, "pll"), "null") << layer << dtype;
+        EXPECT_EQ(Get(rank, "cls"), "null") << layer << dtype;
+        EXPECT_EQ(Get(rank, "flag"), "\"not_finite\"") << layer << dtype;
+      }
+      EXPECT_EQ(Get(3, "flag"), "\"empty\"");
+      EXPECT_EQ(outcome.summary.counts.not_finite, 3u);
+    }
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <limits>
 #include <random>
 
+#include "float_text.h"
 #include "run_fixture.h"
 
 namespace {
@@ -19,12 +20,8 @@ using sp_test::Text;
 const float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 std::string FloatText(float value) {
-  sp_buf out{};
-  sp_error err{};
-  EXPECT_SP_OK(sp_float_write(&out, value, &err));
-  std::string text(out.data, out.len);
-  sp_buf_release(&out);
-  return text;
+  char text[SP_FLOAT_TEXT_MAX];
+  return std::string(text, sp_float_text(value, text));
 }
 
 uint32_t Bits(float value) {

@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 import make_goldens
+import oracle_rounded
 import random_model
 
 
@@ -29,6 +30,16 @@ def check(model, directory, longest):
         sys.exit(f"{model['name']}: the golden is not what the oracle computes")
 
 
+def check_deviation(model, values):
+    """bf16 is cheap, and float32 is the same arithmetic for every model."""
+    found = oracle_rounded.deviations(model, values, ["f32", "bf16"] if values else ["bf16"])
+    for kind, methods in found.items():
+        for method, numbers in methods.items():
+            for ours, theirs in zip(model["deviation"][kind][method], numbers, strict=True):
+                if not abs(ours - theirs) <= 0.1 * theirs:
+                    sys.exit(f"{model['name']}: the {kind} deviation of {method} is {numbers}")
+
+
 def main():
     for model in committed("scores_small.json"):
         check(model, os.path.join(make_goldens.ROOT, model["path"]), 8)
@@ -36,6 +47,9 @@ def main():
         with tempfile.TemporaryDirectory() as directory:
             random_model.write(directory, **{**random_model.DEFAULTS, **model["random"]})
             check(model, directory, 30)
+        if model["name"] != "long":
+            first = model["name"] == "gelu"
+            check_deviation(model, oracle_rounded.VALUES["variants"] if first else 0)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seed corpora of the archive fuzzers.
+"""Writes the seed corpora of the archive fuzzers and of the index of a sharded model.
 
     make_fuzz_seeds.py tests/fuzz/corpus
 """
@@ -12,6 +12,7 @@ import zstandard
 LINE = b'{"id":"u 1","ref":"a b","hyps":[{"text":"a \\u00e9\\n","score":-1.5e0,"ctc":[1]},{"text":""}]}\n'
 MLM = b'{\n"u1": {"hyp_2": {"score": -2, "text": "b"}, "hyp_1": {"text": "a"}, "ref": "a"},\n"u2": {}}\n'
 KBEST = b"u1 R\nu2\n\xffu1 A B\nu2 \n\xffu1 tensor(-4.06, device='cuda:0')\nu2 -1e-5\n\xffu2 C\n\xffu2 0.0\n"
+INDEX = b'{"metadata": {"total_size": 8},\n "weight_map": {"a": "1.safetensors", "b": "2.safetensors", "c": "1.safetensors"}}\n'
 ZSTD = zstandard.ZstdCompressor(write_checksum=True)
 
 SEEDS = {
@@ -32,6 +33,20 @@ SEEDS = {
     "text/jsonl": LINE,
     "text/mlm": MLM,
     "text/array": b'[{"input":["x"]}]',
+    "safetensors_index/two-shards": INDEX,
+    "safetensors_index/cut": INDEX[:60],
+    "safetensors_index/no-map": b'{"metadata": {}}',
+    "safetensors_index/map-empty": b'{"weight_map": {}}',
+    "safetensors_index/map-array": b'{"weight_map": ["1.safetensors"]}',
+    "safetensors_index/not-object": b"[]",
+    "safetensors_index/name-number": b'{"weight_map": {"a": 1}}',
+    "safetensors_index/name-empty": b'{"weight_map": {"a": ""}}',
+    "safetensors_index/name-hidden": b'{"weight_map": {"a": ".."}}',
+    "safetensors_index/name-elsewhere": b'{"weight_map": {"a": "sub/1.safetensors"}}',
+    "safetensors_index/name-long": b'{"weight_map": {"a": "' + b"x" * 256 + b'"}}',
+    "safetensors_index/name-zero": b'{"weight_map": {"a": "1\\u0000.safetensors"}}',
+    "safetensors_index/tensor-twice": b'{"weight_map": {"a": "1.safetensors", "a": "1.safetensors"}}',
+    "safetensors_index/not-utf8": b'{"weight_map": {"\xff": "1.safetensors"}}',
     "source/plain": b"\xef\xbb\xbfone\ntwo\r\n\nthree",
     "source/zstd": ZSTD.compress(b"one\ntwo\n" * 20) + b"\x50\x2a\x4d\x18\x02\0\0\0xy" + ZSTD.compress(b"z"),
     "source/gzip": gzip.compress(b"one\ntwo\n" * 20, mtime=0) + gzip.compress(b"", mtime=0),

@@ -3,7 +3,7 @@
 
     make_goldens.py [small] [variants] [base]      (all three without a name)
 
-README.md describes the files. Needs the packages of requirements.txt.
+README.md describes the files. Needs the packages of requirements.txt. oracle_rounded.py comes after it.
 """
 import io
 import json

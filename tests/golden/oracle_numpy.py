@@ -50,7 +50,9 @@ ACTIVATIONS = {"gelu": gelu, "gelu_new": gelu_tanh, "gelu_pytorch_tanh": gelu_ta
 
 
 class Model:
-    """A model directory, widened to float64."""
+    """A model directory, widened to float64. oracle_rounded.py overrides the type and the products."""
+
+    TYPE = np.float64
 
     def __init__(self, directory):
         with open(os.path.join(directory, "config.json"), encoding="utf-8") as file:
@@ -62,15 +64,31 @@ class Model:
                 name = name.replace("LayerNorm.beta", "LayerNorm.bias")
                 if name.startswith(("embeddings.", "encoder.", "pooler.")):
                     name = "bert." + name
-                self.tensors[name] = array.astype(np.float64)
+                self.tensors[name] = array.astype(self.TYPE)
         with open(os.path.join(directory, "vocab.txt"), encoding="utf-8") as file:
             pieces = file.read().split("\n")
         self.cls, self.sep, self.mask = (pieces.index(p) for p in ("[CLS]", "[SEP]", "[MASK]"))
         self.act = ACTIVATIONS[self.config.get("hidden_act", "gelu")]
         self.eps = self.config.get("layer_norm_eps", 1e-12)
 
+    def product(self, x, weight):
+        """x: (.., K), weight: (N, K)"""
+        return x @ weight.T
+
+    def mix(self, a, b):
+        """Attention's two products; a: (.., N, K), b: (.., K, M)"""
+        return a @ b
+
+    def held(self, x):
+        """What attention reads of q, k and v."""
+        return x
+
     def dense(self, x, name):
-        return x @ self.tensors[name + ".weight"].T + self.tensors[name + ".bias"]
+        return self.product(x, self.tensors[name + ".weight"]) + self.tensors[name + ".bias"]
+
+    def head(self, x, name):
+        """A dense layer of the scalar head."""
+        return self.dense(x, name)
 
     def norm(self, x, name):
         centred = x - x.mean(-1, keepdims=True)
@@ -85,13 +103,13 @@ class Model:
 
         def split(name):
             parts = self.dense(x, f"{base}self.{name}").reshape(batch, length, heads, width // heads)
-            return parts.transpose(0, 2, 1, 3)
+            return self.held(parts.transpose(0, 2, 1, 3))
 
         query, key, value = split("query"), split("key"), split("value")
-        scores = query @ key.transpose(0, 1, 3, 2) / math.sqrt(width // heads)
+        scores = self.mix(query, key.transpose(0, 1, 3, 2)) / math.sqrt(width // heads)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
-        mixed = (weights @ value).transpose(0, 2, 1, 3).reshape(batch, length, width)
+        mixed = self.mix(weights, value).transpose(0, 2, 1, 3).reshape(batch, length, width)
         return self.norm(x + self.dense(mixed, base + "output.dense"), base + "output.LayerNorm")
 
     def encode(self, ids):
@@ -116,7 +134,7 @@ class Model:
         if not self.config.get("tie_word_embeddings", True):
             decoder = self.tensors["cls.predictions.decoder.weight"]
             bias = self.tensors.get("cls.predictions.decoder.bias", bias)
-        logits = hidden @ decoder.T + bias
+        logits = self.product(hidden, decoder) + bias
         peak = logits.max(-1, keepdims=True)
         return logits - peak - np.log(np.exp(logits - peak).sum(-1, keepdims=True))
 
@@ -147,14 +165,14 @@ class Model:
     def classify(self, ids, _word):
         x = self.encode(self.wrap(ids)[None])[0, 0]
         if "bert.pooler.dense.weight" in self.tensors:
-            x = np.tanh(self.dense(x, "bert.pooler.dense"))
+            x = np.tanh(self.head(x, "bert.pooler.dense"))
         between = ACTIVATIONS[self.config.get("classifier_act", "tanh")]
         names = [n[:-len(".weight")] for n in self.tensors
                  if n.startswith("classifier") and n.endswith(".weight")]
         names.sort(key=lambda n: (n == "classifier.out_proj", len(n), n))
         for name in names[:-1]:
-            x = between(self.dense(x, name))
-        return float(self.dense(x, names[-1])[0])
+            x = between(self.head(x, name))
+        return float(self.head(x, names[-1])[0])
 
     METHODS = {"pll": pll, "pll_l2r": pll_l2r, "maskless": maskless, "cls": classify}
 

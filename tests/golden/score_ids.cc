@@ -65,8 +65,8 @@ struct ScoringModel::Parts {
   }
 };
 
-ScoringModel::ScoringModel(const std::string &directory, sp_compute compute, bool with_mlm,
-                           bool with_cls)
+ScoringModel::ScoringModel(const std::string &directory, const char *device, sp_compute compute,
+                           bool with_mlm, bool with_cls)
     : parts_(new Parts) {
   sp_error err{};
   sp_checkpoint *checkpoint = nullptr;
@@ -74,7 +74,7 @@ ScoringModel::ScoringModel(const std::string &directory, sp_compute compute, boo
   const char *spec = nullptr;
   sp_status status = sp_tokenizer_open(directory.c_str(), &parts_->tokenizer, &err);
   if (status == SP_OK)
-    status = sp_backend_find("cpu", &backend, &spec, &err);
+    status = sp_backend_find(device, &backend, &spec, &err);
   if (status == SP_OK)
     status = backend->open(spec, compute, &parts_->device, &err);
   if (status == SP_OK)
@@ -94,8 +94,19 @@ ScoringModel::~ScoringModel() {
   delete parts_;
 }
 
-const sp_model_config &ScoringModel::config() const {
-  return parts_->weights->config;
+bool ScoringModel::HasDevice(const char *device) {
+  sp_error err{};
+  const sp_backend *backend = nullptr;
+  const char *spec = nullptr;
+  sp_device *opened = nullptr;
+  sp_status status = sp_backend_find(device, &backend, &spec, &err);
+  if (status == SP_OK)
+    status = backend->open(spec, SP_COMPUTE_F32, &opened, &err);
+  if (status == SP_OK)
+    backend->close(opened);
+  if (status != SP_OK && status != SP_EUSAGE)
+    throw std::runtime_error(err.message);
+  return status == SP_OK;
 }
 
 std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,

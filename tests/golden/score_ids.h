@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "backend.h"
-#include "config.h"
 #include "golden.h"
 
 namespace sp_test {
@@ -15,15 +14,17 @@ namespace sp_test {
 // Method to values of one case, as in a golden.
 using Scores = std::map<std::string, std::vector<float>>;
 
-// An open model at one compute type. Throws std::runtime_error when anything fails.
+// An open model on one device ("cpu:avx2") at one compute type. Throws std::runtime_error when anything fails.
 class ScoringModel {
  public:
-  ScoringModel(const std::string &directory, sp_compute compute, bool with_mlm, bool with_cls);
+  ScoringModel(const std::string &directory, const char *device, sp_compute compute, bool with_mlm,
+               bool with_cls);
   ~ScoringModel();
   ScoringModel(const ScoringModel &) = delete;
   ScoringModel &operator=(const ScoringModel &) = delete;
 
-  const sp_model_config &config() const;
+  // False where the processor cannot run it.
+  static bool HasDevice(const char *device);
   // Scores all cases in one plan.
   std::vector<Scores> Score(const std::vector<GoldenCase> &cases,
                             const std::vector<std::string> &methods) const;

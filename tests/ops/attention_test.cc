@@ -220,6 +220,33 @@ TEST_P(AttentionTest, LargeScoresDoNotOverflow) {
     ASSERT_TRUE(std::fabs(y) <= 40.1f);
 }
 
+// One NaN in a query is NaN in all of that row and head, and nowhere else: no score may hide it.
+TEST_P(AttentionTest, NaNInOneQueryStaysInItsRow) {
+  const struct {
+    size_t sequence;
+    uint32_t position;
+  } places[] = {{0, 0}, {0, 23}, {1, 70}, {1, 149}};
+  for (const auto &place : places) {
+    for (bool masked : {false, true}) {
+      Lay({24, 150}, 2, 26, 2.0f, 5);
+      if (masked)
+        RandomMasks(0.5, 7);
+      std::vector<float> clean = RunAll();
+      size_t row = start_[place.sequence] + place.position, width = heads_ * dim_;
+      SetAct(qkv_rows_, row * 3 * width + dim_ + 3, NAN);  // the second head's
+      std::vector<float> got = RunAll();
+      size_t first = row * width + dim_;
+      for (size_t i = 0; i < got.size(); i++) {
+        if (i >= first && i < first + dim_) {
+          ASSERT_TRUE(std::isnan(got[i])) << got[i] << " in row " << row;
+        } else {
+          ASSERT_EQ(got[i], clean[i]) << "element " << i << " with NaN in row " << row;
+        }
+      }
+    }
+  }
+}
+
 // A sequence's rows must not depend on where it is packed or on its neighbours.
 TEST_P(AttentionTest, SequencesDoNotTouchEachOther) {
   Lay({24, 65, 24}, 2, 26, 2.0f, 5);

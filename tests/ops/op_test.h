@@ -87,8 +87,7 @@ class OpTest : public ::testing::TestWithParam<Case> {
     if (!device_)
       return;
     EndStream();
-    for (void *data : memory_)
-      backend_->free(device_, data);
+    FreeMemory();
     backend_->close(device_);
   }
 
@@ -103,6 +102,13 @@ class OpTest : public ::testing::TestWithParam<Case> {
     if (stream_)
       backend_->stream_destroy(stream_);
     stream_ = nullptr;
+  }
+
+  // What Alloc and the row buffers gave; TearDown does so too.
+  void FreeMemory() {
+    for (void *data : memory_)
+      backend_->free(device_, data);
+    memory_.clear();
   }
 
   void *Alloc(size_t bytes) {

@@ -180,6 +180,19 @@ TEST(Plan, BoundsTheTargetsOfOneRow) {
   }
 }
 
+TEST(Plan, BoundsTheTargetsOfOneRowWithMaskless) {
+  const int32_t mask = 103;
+  std::vector<Hyp> hyps;
+  for (int32_t id = 200; id < 200 + SP_PLAN_MAX_TARGETS; id++) {
+    hyps.push_back({{id}, {0}});
+  }
+  hyps.push_back({{mask}, {0}});  // its plain sequence is every other's masked copy
+  Plan plan(hyps, 1u << SP_PLL | 1u << SP_MASKLESS);
+  for (size_t r = 0; r < plan->rows; r++) {
+    EXPECT_LE(plan->row_target[r + 1] - plan->row_target[r], uint32_t{SP_PLAN_MAX_TARGETS});
+  }
+}
+
 TEST(Plan, OrdersSequencesByLength) {
   auto hyps = RandomHyps(7, 50, 100, 20);
   Plan plan(hyps, kAll);

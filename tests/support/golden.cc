@@ -63,6 +63,18 @@ GoldenCase ReadCase(json_t *json) {
   return out;
 }
 
+std::map<std::string, Deviation> ReadDeviations(json_t *json) {
+  std::map<std::string, Deviation> out;
+  const char *method;
+  json_t *value;
+  json_object_foreach(json, method, value) {
+    const std::vector<double> numbers = Numbers<double>(value);
+    if (numbers.size() != 2) Fail("a deviation is two numbers");
+    out[method] = {numbers[0], numbers[1]};
+  }
+  return out;
+}
+
 GoldenModel ReadModel(json_t *json) {
   GoldenModel out;
   out.name = Text(Get(json, "name"));
@@ -76,6 +88,7 @@ GoldenModel ReadModel(json_t *json) {
   json_array_foreach(Get(json, "methods"), i, value) out.methods.push_back(Text(value));
   json_array_foreach(Get(json, "cases"), i, value) out.cases.push_back(ReadCase(value));
   if (out.cases.empty()) Fail(out.name + " has no cases");
+  json_object_foreach(Get(json, "deviation"), key, value) out.deviation[key] = ReadDeviations(value);
   return out;
 }
 

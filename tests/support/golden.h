@@ -18,12 +18,19 @@ struct GoldenCase {
   std::map<std::string, std::vector<double>> scores;
 };
 
+// Of plain arithmetic in one precision, over all cases: root mean square and largest error.
+struct Deviation {
+  double rms, worst;
+};
+
 struct GoldenModel {
   std::string name;
   std::string path;                           // below the source tree; empty for a random model
   std::map<std::string, std::string> random;  // members of sp_random_model
   std::vector<std::string> methods;
   std::vector<GoldenCase> cases;
+  // "f32" or "bf16", then the method.
+  std::map<std::string, std::map<std::string, Deviation>> deviation;
 };
 
 // Both throw std::runtime_error when something is wrong.

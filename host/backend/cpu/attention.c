@@ -1,5 +1,4 @@
-/* attention.c - out[r] = sum_j softmax_j(q[r] k[j] / sqrt(head_dim)) v[j] over the keys j that row
- * r sees.
+/* attention.c - out[r] = sum_j softmax_j(q[r] k[j] / sqrt(head_dim)) v[j], j the keys that r sees.
  *
  * Shapes    see struct sp_attention_args; head_dim <= SP_CPU_HEAD_DIM_MAX
  * Parallel  the calling thread alone: sequence, head, SP_CPU_QUERY_TILE query rows, then key tiles
@@ -8,8 +7,9 @@
  *           in the output; both are block products (micro.h)
  * Numerics  f32 inside; a running maximum and sum over key tiles, one tile being the plain softmax.
  *           An absent key's weight is exactly 0, and a tile that a row does not see changes
- * nothing: its factor is exactly 1.  A row's bits do not depend on the rows beside it Bound
- * arithmetic in f32 and one exp a score */
+ *           nothing: its factor is exactly 1.  A row's bits do not depend on the rows beside it
+ *
+ * Bound     arithmetic in f32 and one exp a score */
 #include <math.h>
 
 #include "kernels.h"
@@ -197,7 +197,7 @@ SP_VEC_INLINE void store_rows(const struct sp_attention_args *args, const struct
   size_t dim = args->head_dim;
   for (size_t r = 0; r < t->rows; r++) {
     const float *from = t->out + r * t->width;
-    bool sees = t->sum[r] > 0.0f;
+    bool sees = t->sum[r] != 0.0f; /* NaN stays NaN: a row that sees a key sums to 1 or more */
     vf scale = vf_splat(1.0f / t->sum[r]);
     size_t at = ((row0 + r) * args->heads + head) * dim;
     size_t i = 0;

@@ -91,6 +91,7 @@ enum sp_status sp_cpu_open(const char *spec, enum sp_compute compute, struct sp_
       .res_bytes = 4,
       .row_quantum = SP_CPU_TILE_TOKENS,
       .host_memory = true,
+      .max_head_dim = SP_CPU_HEAD_DIM_MAX,
       .chunk_rows = SP_CPU_TILE_TOKENS,
   };
   enum sp_status status = SP_OK;

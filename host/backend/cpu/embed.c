@@ -8,16 +8,6 @@
 #include "kernels.h"
 #include "norm_row.h"
 
-SP_VEC_INLINE void stage_row(const float *word, const float *position, size_t d, float *row) {
-  size_t i = 0;
-  for (; i + SP_LANES <= d; i += SP_LANES) {
-    vf_store(row + i, vf_load(word + i) + vf_load(position + i));
-  }
-  if (i < d) {
-    vf_store(row + i, vf_load_part(word + i, d - i) + vf_load_part(position + i, d - i));
-  }
-}
-
 void SP_ISA_NAME(sp_cpu_embed)(struct sp_stream *stream, const struct sp_embedding *embedding,
                                const struct sp_norm *norm, const int32_t *ids,
                                const uint32_t *positions, size_t rows, float *res, void *act) {
@@ -25,7 +15,7 @@ void SP_ISA_NAME(sp_cpu_embed)(struct sp_stream *stream, const struct sp_embeddi
   size_t d = embedding->d;
   for (size_t r = 0; r < rows; r++) {
     const float *word = embedding->words + (size_t)ids[r] * d;
-    stage_row(word, embedding->positions + (size_t)positions[r] * d, d, stream->row);
+    sp_norm_stage(word, embedding->positions + (size_t)positions[r] * d, d, stream->row);
     sp_norm_row(norm, stream->row, r * d, res, act, bf16);
   }
 }

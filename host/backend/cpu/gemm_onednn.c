@@ -100,9 +100,9 @@ static void onednn_describe(char *text, size_t size) {
                     : has_isa(dnnl_cpu_isa_avx512_core)      ? "avx512"
                     : has_isa(dnnl_cpu_isa_avx2)             ? "avx2"
                                                              : "sse";
-  snprintf(text, size, "oneDNN %d.%d.%d %s L1 %ldK L2 %ldK", version->major, version->minor,
-           version->patch, isa, sysconf(_SC_LEVEL1_DCACHE_SIZE) / 1024,
-           sysconf(_SC_LEVEL2_CACHE_SIZE) / 1024);
+  snprintf(text, size, "oneDNN %d.%d.%d %s/%x L1 %ldK L2 %ldK", version->major, version->minor,
+           version->patch, isa, (unsigned)dnnl_get_effective_cpu_isa(),
+           sysconf(_SC_LEVEL1_DCACHE_SIZE) / 1024, sysconf(_SC_LEVEL2_CACHE_SIZE) / 1024);
 }
 
 /* ---- gemms ---- */
@@ -115,7 +115,8 @@ struct product {
   dnnl_primitive_desc_t plan;
   dnnl_primitive_t run;
   size_t slab_bytes, scratch_bytes;
-  char *packed;           /* (slabs, slab_bytes); NULL when the other product's weights serve */
+  char *packed;           /* (slabs, slab_bytes) */
+  bool shared;            /* weights are the other product's */
   dnnl_memory_t *weights; /* (slabs) */
 };
 
@@ -143,10 +144,10 @@ static bool wants(const struct sp_gemm_spec *spec, int kind) {
 }
 
 static void product_release(struct product *product, size_t slabs) {
-  for (size_t i = 0; product->packed && product->weights && i < slabs; i++) {
+  for (size_t i = 0; !product->shared && product->weights && i < slabs; i++) {
     dnnl_memory_destroy(product->weights[i]);
   }
-  if (product->packed) {
+  if (!product->shared) {
     free(product->weights);
     free(product->packed);
   }
@@ -308,6 +309,7 @@ static dnnl_status_t pack_all(struct onednn_gemm *gemm, const float *weight, siz
   }
   if (same_layout(act, f32)) {
     f32->weights = act->weights;
+    f32->shared = true;
   } else if (f32->plan) {
     DNNL_TRY(product_pack(gemm, f32, weight, total, filled));
   }

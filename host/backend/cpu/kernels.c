@@ -5,7 +5,11 @@
 #define SP_TEXT_OF(x) SP_TEXT_OF_(x)
 
 const struct sp_cpu_kernels SP_ISA_NAME(sp_cpu_kernels) = {
+#if defined(__ARM_NEON)
+    .isa = "neon", /* the baseline there: fused multiply-add, other bits than SSE2's */
+#else
     .isa = SP_TEXT_OF(SP_ISA),
+#endif
     .portable = &SP_ISA_NAME(sp_gemm_portable),
     .activate = SP_ISA_NAME(sp_cpu_activate),
     .attention = SP_ISA_NAME(sp_cpu_attention),

@@ -10,6 +10,19 @@
 #include "device.h"
 #include "vec.h"
 
+/* x + residual, which may be NULL, into the padded scratch row, zeros behind it. */
+SP_VEC_INLINE void sp_norm_stage(const float *x, const float *residual, size_t d, float *row) {
+  size_t i = 0;
+  for (; i + SP_LANES <= d; i += SP_LANES) {
+    vf t = vf_load(x + i);
+    vf_store(row + i, residual ? t + vf_load(residual + i) : t);
+  }
+  if (i < d) {
+    vf t = vf_load_part(x + i, d - i);
+    vf_store(row + i, residual ? t + vf_load_part(residual + i, d - i) : t);
+  }
+}
+
 /* `row` is padded with zeros to SP_CPU_PAD; gamma and beta as well. */
 SP_VEC_INLINE float sp_norm_mean(const float *row, size_t d) {
   vf sum[4] = {{0}, {0}, {0}, {0}};

@@ -6,8 +6,9 @@
  * Parallel  the calling thread alone: a tile of rows against all chunks, so that the weights are
  *           read once a tile
  * Numerics  a chunk's sum in f32 relative to the chunk's own maximum; chunks are joined in order,
- * in double; the last subtraction is in double as well Bound     arithmetic of the product; beside
- * it one exp a logit */
+ *           in double; the last subtraction is in double as well
+ *
+ * Bound     arithmetic of the product; beside it one exp a logit */
 #include <math.h>
 
 #include "kernels.h"
