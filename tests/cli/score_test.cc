@@ -29,12 +29,13 @@ class ScoreTest : public Workplace {
   // SIGTERM while standard input is open and silent; killed, and 137, when that takes too long.
   Said Terminated(const std::string &run) {
     const std::string pipe = Path("pipe");
-    return Shell("mkfifo " + pipe + "\nexec 3<>" + pipe + "\n$SP score --model " + Path("model") +
-                 " --out " + run + " - <" + pipe + " &\npid=$!\n" +
-                 "until grep -q '^SigCgt:.*[4-7c-f]...$' /proc/$pid/status; do sleep 0.05; done\n" +
-                 "sleep 0.7\nkill -TERM $pid\nfor i in $(seq 40); do\n" +
-                 "kill -0 $pid 2>/dev/null || break\nsleep 0.05\ndone\n" +
-                 "kill -KILL $pid 2>/dev/null\nrm " + pipe + "\nwait $pid");
+    return Shell(
+        "mkfifo " + pipe + "\nexec 3<>" + pipe + "\n$SP score --model " + Path("model") +
+        " --out " + run + " - <" + pipe + " &\npid=$!\n" +
+        "while kill -0 $pid 2>/dev/null && ! grep -q '^SigCgt:.*[4-7c-f]...$' /proc/$pid/status\n" +
+        "do sleep 0.05; done\n" + "sleep 0.7\nkill -TERM $pid\nfor i in $(seq 40); do\n" +
+        "kill -0 $pid 2>/dev/null || break\nsleep 0.05\ndone\n" +
+        "kill -KILL $pid 2>/dev/null\nrm " + pipe + "\nwait $pid");
   }
 };
 

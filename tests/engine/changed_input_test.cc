@@ -103,13 +103,23 @@ class ChangedInput : public testing::Test {
     return other;
   }
 
-  // 16 * kLines: so many that the first pass, and every shard of the second, takes more than one tick
-  // of progress.
+  // So many utterances that the first pass, and each of four shards, takes more than one tick of
+  // progress.
   void MakeLong() {
-    for (int i = 0; i < 4; i++)
+    for (bool ticked = false; !ticked;) {
       text_ += text_;
-    shard_utts_ = 2 * kLines;
+      WriteFile(scratch_ / "a.txt", text_);
+      Job job = MakeJob();
+      job.on_progress = [&](const sp_progress &progress) {
+        ticked = ticked || progress.validating;
+        job.stop = 1;
+      };
+      EXPECT_EQ(Score(job).status, SP_EINTERRUPTED);
+      fs::remove_all(job.out);
+    }
+    text_ += text_ + text_ + text_;
     WriteFile(scratch_ / "a.txt", text_);
+    shard_utts_ = static_cast<size_t>(std::count(text_.begin(), text_.end(), '\n')) / 4;
   }
   void PutAnotherInItsPlace() {
     fs::rename(scratch_ / "a.txt", scratch_ / "kept");
@@ -221,7 +231,7 @@ TEST_F(ChangedInput, ReplacedThenInterruptedAndPutBack) {
         PutAnotherInItsPlace();
         return true;
       },
-      4 * kLines);
+      2 * shard_utts_);
 }
 
 // The same, but it is put back as soon as the second pass has opened the other one.
@@ -238,7 +248,7 @@ TEST_F(ChangedInput, ReplacedAndPutBackThenInterrupted) {
           PutBack();
         return !progress.validating;
       },
-      4 * kLines);
+      2 * shard_utts_);
 }
 
 }  // namespace
