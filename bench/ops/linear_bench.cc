@@ -20,7 +20,7 @@ void Linear(benchmark::State &state) {
   d.BeginStream();
   void *in = d.Rows(rows, k), *out = d.Rows(rows, n, out_res);
   for (auto _ : state) {
-    d.Check(d.backend->linear(d.stream, linear, in, rows, out_res, out, &d.err));
+    d.Check(d.backend->linear(d.stream, linear, in, nullptr, rows, out_res, out, &d.err));
   }
   sp_bench::Rate(state, "FLOP/s", 2.0 * static_cast<double>(rows * n * k));
   sp_bench::PerRow(state, static_cast<double>(rows));

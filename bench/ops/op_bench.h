@@ -22,7 +22,8 @@ class Device {
     const char *name = getenv("SP_BENCH_DEVICE");
     const char *spec = nullptr;
     Check(sp_backend_find(name ? name : "cpu", &backend, &spec, &err));
-    Check(backend->open(spec, compute, &device, &err));
+    size_t opened;
+    Check(backend->open(spec, compute, &device, 1, &opened, &err));
   }
   ~Device() {
     if (stream)

@@ -48,6 +48,9 @@ struct sp_device {
                                   row_quantum, 0: never */
   bool host_memory;            /* device memory is the host's: ops take host arrays as they are */
   size_t max_head_dim;         /* that attention can run */
+  bool adds_residual;          /* linear takes a residual; where it does not, add_norm does */
+  size_t lanes;                /* batches that one host thread keeps in flight, a stream each */
+  char name[32];               /* "cpu", "cuda:2": how messages call it */
   char type[160];              /* what decides bits: "cpu avx512_bf16 oneDNN 2.6.3" */
 };
 
@@ -81,15 +84,46 @@ struct sp_expand_args {
   uint32_t *positions; /* out (T) 0-based position in the sequence; padding has 0 */
 };
 
+/* Which keys a row sees.  All but full see every key at or before the row; beyond it, layerwise sees
+ * `reach` more, chunked the rest of the row's chunk of `reach` positions, and dynamic key i + r where
+ * gate[i][r - 1] >= 0, r = 1 .. reach (methods.md 2.3, 2.4, 2.8). */
+enum sp_mask_policy {
+  SP_MASK_FULL,
+  SP_MASK_CAUSAL,
+  SP_MASK_LAYERWISE,
+  SP_MASK_CHUNKED,
+  SP_MASK_DYNAMIC
+};
+
+/* Arguments of mask. Rows and words are laid out as attention reads them; bits past key_len are 0. */
+struct sp_mask_args {
+  enum sp_mask_policy policy;
+  size_t reach;               /* at least 1 for chunked and dynamic */
+  const float *gate;          /* (T, reach) fp32, dynamic only      */
+  size_t sequences;
+  const uint32_t *key_start;  /* (S) */
+  const uint32_t *key_len;    /* (S) */
+  const uint64_t *mask_start; /* (S) */
+  uint64_t *mask;             /* out */
+};
+
+enum { SP_MAX_DEVICES = 64, SP_DEVICE_LINE = 160 };
+
 struct sp_backend {
   const char *name;
 
-  /* `spec` is what stands after the colon of --device ("" : default). */
+  /* Describes the usable devices, a line each, at most `room`; returns how many. Never fails. */
+  size_t (*list)(char (*lines)[SP_DEVICE_LINE], size_t room);
+  /* Opens the devices that `spec` names, what stands after the colon of --device ("": all of them),
+   * all of one type; *n of them, at most `room`. None stays open on failure. */
   enum sp_status (*open)(const char *spec, enum sp_compute compute, struct sp_device **out,
-                         struct sp_error *err);
+                         size_t room, size_t *n, struct sp_error *err);
   void (*close)(struct sp_device *device); /* after all its objects are destroyed; NULL is fine */
+  /* Optional: tokens of a batch that fill the device, for a model of that width; NULL or 0: any. */
+  size_t (*batch_tokens)(const struct sp_device *device, size_t hidden);
 
-  /* Weights. Sources are host f32, row-major, copied; made before any stream of the device. */
+  /* Weights. Sources are host f32, row-major, copied; made before any stream of the device.  With
+   * NULL sources only room is taken, and share_weights brings the values. */
   enum sp_status (*linear_create)(struct sp_device *device, const float *weight /* (N, K) */,
                                   const float *bias /* (N) */, size_t n, size_t k,
                                   enum sp_activation activation, enum sp_row_kind rows,
@@ -112,6 +146,10 @@ struct sp_backend {
                                  enum sp_activation activation, struct sp_dense **out,
                                  struct sp_error *err);
   void (*dense_destroy)(struct sp_dense *dense);
+  /* Optional: brings the weights of devices[0] to the others, whose objects were made by the same
+   * calls in the same order without sources.  NULL: every device is given sources. */
+  enum sp_status (*share_weights)(struct sp_device *const *devices, size_t n,
+                                  struct sp_error *err);
 
   /* Streams and memory. Memory is zeroed and 64-byte aligned. */
   enum sp_status (*stream_create)(struct sp_device *device, struct sp_stream **out,
@@ -119,6 +157,10 @@ struct sp_backend {
   void (*stream_destroy)(struct sp_stream *stream);
   enum sp_status (*alloc)(struct sp_device *device, size_t bytes, void **out, struct sp_error *err);
   void (*free)(struct sp_device *device, void *data);
+  /* Host memory that copies to and from the device overlap with compute (pinned); zeroed. */
+  enum sp_status (*alloc_host)(struct sp_device *device, size_t bytes, void **out,
+                               struct sp_error *err);
+  void (*free_host)(struct sp_device *device, void *data);
   enum sp_status (*upload)(struct sp_stream *stream, void *to, const void *from, size_t bytes,
                            struct sp_error *err);
   enum sp_status (*download)(struct sp_stream *stream, void *to, const void *from, size_t bytes,
@@ -136,9 +178,14 @@ struct sp_backend {
                           const struct sp_norm *norm, const int32_t *ids /* (T) */,
                           const uint32_t *positions /* (T) */, size_t rows, void *res, void *act,
                           struct sp_error *err);
-  /* out = activation(in W^T + bias): in (R, K) act, out (R, N) act, or res when out_res. */
+  /* out = activation(in W^T + bias) + residual: in (R, K) act, out (R, N) act, or res when out_res;
+   * residual (R, N) res or NULL, only with out_res and where device->adds_residual. */
   enum sp_status (*linear)(struct sp_stream *stream, const struct sp_linear *linear, const void *in,
-                           size_t rows, bool out_res, void *out, struct sp_error *err);
+                           const void *residual, size_t rows, bool out_res, void *out,
+                           struct sp_error *err);
+  /* The words of a mask policy, for attention. */
+  enum sp_status (*mask)(struct sp_stream *stream, const struct sp_mask_args *args,
+                         struct sp_error *err);
   /* Softmax(q k^T / sqrt(head_dim)) v over the keys that a row sees; fp32 inside.  A row that sees
    * nothing gives zeros. */
   enum sp_status (*attention)(struct sp_stream *stream, const struct sp_attention_args *args,

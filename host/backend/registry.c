@@ -20,13 +20,23 @@ const struct sp_backend *const *sp_backend_list(size_t *count) {
   return backends;
 }
 
+/* What "auto" means: the last backend that has a device. The CPU is the first and always has one. */
+static const struct sp_backend *choose_backend(void) {
+  size_t i = sizeof backends / sizeof *backends;
+  char line[1][SP_DEVICE_LINE];
+  while (--i > 0 && backends[i]->list(line, 1) == 0) {
+  }
+  return backends[i];
+}
+
 enum sp_status sp_backend_find(const char *device, const struct sp_backend **out, const char **spec,
                                struct sp_error *err) {
   size_t len = strcspn(device, ":");
   const char *rest = device[len] == ':' ? device + len + 1 : "";
   if (strcmp(device, "auto") == 0) {
-    device = "cpu";
-    len = 3;
+    *out = choose_backend();
+    *spec = "";
+    return SP_OK;
   }
   for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
     if (strlen(backends[i]->name) == len && memcmp(backends[i]->name, device, len) == 0) {

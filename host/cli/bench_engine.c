@@ -42,9 +42,11 @@ static enum sp_status time_rounds(const struct sp_bench_args *args, struct sp_wo
 static json_t *result_json(const struct sp_workload *w, const struct engine_result *r) {
   const struct sp_counts *c = &w->job.counts;
   json_t *object = sp_json_begin("bench engine", SP_OK, NULL);
-  json_object_set_new(object, "device_type", sp_json_text(w->context.device->type));
-  json_object_set_new(object, "dtype", sp_json_text(sp_compute_name(w->context.device->compute)));
+  json_object_set_new(object, "device_type", sp_json_text(w->context.devices[0]->type));
+  json_object_set_new(object, "dtype", sp_json_text(sp_compute_name(w->context.devices[0]->compute)));
   json_object_set_new(object, "threads", json_integer((json_int_t)w->settings.threads));
+  json_object_set_new(object, "devices", json_integer((json_int_t)w->context.n_devices));
+  json_object_set_new(object, "batch_tokens", json_integer((json_int_t)w->context.limits.tokens));
   json_object_set_new(object, "rounds", json_integer((json_int_t)r->rounds));
   json_object_set_new(object, "sequences", json_integer((json_int_t)c->sequences));
   json_object_set_new(object, "seconds", sp_json_real(r->seconds));
@@ -60,8 +62,11 @@ static json_t *result_json(const struct sp_workload *w, const struct engine_resu
 
 static void print_result(const struct sp_workload *w, const struct engine_result *r) {
   const struct sp_counts *c = &w->job.counts;
-  sp_row("device", "%s, %s, %zu threads", w->context.device->type,
-         sp_compute_name(w->context.device->compute), w->settings.threads);
+  bool on_host = sp_context_on_host(&w->context);
+  sp_row("device", "%s, %s, %s", w->context.devices[0]->type,
+         sp_compute_name(w->context.devices[0]->compute),
+         on_host ? sp_count_of(w->settings.threads, "thread", "threads").text
+                 : sp_count_of(w->context.n_devices, "device", "devices").text);
   sp_row("workload", "%s hypotheses, %s sequences, %s tokens", sp_number(w->job.n_hyps).text,
          sp_number(c->sequences).text, sp_number(c->sequence_tokens).text);
   sp_row("round", "%s (median of %zu)", sp_duration(r->seconds).text, r->rounds);

@@ -88,8 +88,8 @@ static enum sp_status time_savings(const struct sp_bench_args *args, struct sp_w
 
 static json_t *result_json(const struct sp_workload *w, const struct savings_result *r) {
   json_t *object = sp_json_begin("bench savings", SP_OK, NULL);
-  json_object_set_new(object, "device_type", sp_json_text(w->context.device->type));
-  json_object_set_new(object, "dtype", sp_json_text(sp_compute_name(w->context.device->compute)));
+  json_object_set_new(object, "device_type", sp_json_text(w->context.devices[0]->type));
+  json_object_set_new(object, "dtype", sp_json_text(sp_compute_name(w->context.devices[0]->compute)));
   json_object_set_new(object, "rounds", json_integer((json_int_t)r->rounds));
   json_object_set_new(object, "seconds", sp_json_real(r->seconds));
   for (int s = 0; s < SP_N_SAVINGS; s++) {

@@ -20,6 +20,21 @@ void sp_version_print(void) {
   putchar('\n');
 }
 
+static void print_devices(void) {
+  char lines[SP_MAX_DEVICES][SP_DEVICE_LINE];
+  size_t count;
+  const struct sp_backend *const *backends = sp_backend_list(&count);
+  for (size_t i = 0; i < count; i++) {
+    size_t n = backends[i]->list(lines, SP_MAX_DEVICES);
+    for (size_t d = 0; d < n; d++) {
+      sp_row("device", "%s", lines[d]);
+    }
+    if (n == 0) {
+      sp_row("device", "%s: none found", backends[i]->name);
+    }
+  }
+}
+
 static void print_table(const struct sp_machine *machine, const struct sp_cpu_facts *facts) {
   struct sp_library libraries[SP_N_LIBRARIES];
   sp_libraries_read(libraries);
@@ -38,11 +53,7 @@ static void print_table(const struct sp_machine *machine, const struct sp_cpu_fa
   sp_row("processors", "%zu usable of %zu", machine->usable, machine->processors);
   sp_row("memory", "%s, %s available", sp_bytes(machine->memory_bytes).text,
          sp_bytes(machine->available_bytes).text);
-  size_t count;
-  const struct sp_backend *const *backends = sp_backend_list(&count);
-  for (size_t i = 0; i < count; i++) {
-    sp_row("device", "%s", backends[i]->name);
-  }
+  print_devices();
 }
 
 static json_t *build_json(void) {
@@ -76,21 +87,36 @@ static json_t *cpu_json(const struct sp_machine *machine, const struct sp_cpu_fa
   return cpu;
 }
 
-static json_t *env_json(const struct sp_machine *machine, const struct sp_cpu_facts *facts) {
-  json_t *object = sp_json_begin("env", SP_OK, NULL);
-  json_t *devices = json_array();
+/* Backends that this build has, each with its devices. */
+static json_t *devices_json(json_t **names) {
+  char lines[SP_MAX_DEVICES][SP_DEVICE_LINE];
+  json_t *devices = json_object();
   size_t count;
   const struct sp_backend *const *backends = sp_backend_list(&count);
+  *names = json_array();
   for (size_t i = 0; i < count; i++) {
-    json_array_append_new(devices, json_string(backends[i]->name));
+    json_t *found = json_array();
+    size_t n = backends[i]->list(lines, SP_MAX_DEVICES);
+    for (size_t d = 0; d < n; d++) {
+      json_array_append_new(found, sp_json_text(lines[d]));
+    }
+    json_array_append_new(*names, json_string(backends[i]->name));
+    json_object_set_new(devices, backends[i]->name, found);
   }
+  return devices;
+}
+
+static json_t *env_json(const struct sp_machine *machine, const struct sp_cpu_facts *facts) {
+  json_t *object = sp_json_begin("env", SP_OK, NULL);
+  json_t *names, *found = devices_json(&names);
   json_object_set_new(object, "build", build_json());
   json_object_set_new(object, "libraries", libraries_json());
   json_object_set_new(object, "cpu", cpu_json(machine, facts));
   json_object_set_new(object, "memory_bytes", json_integer((json_int_t)machine->memory_bytes));
   json_object_set_new(object, "available_bytes",
                       json_integer((json_int_t)machine->available_bytes));
-  json_object_set_new(object, "devices", devices);
+  json_object_set_new(object, "devices", names);
+  json_object_set_new(object, "device_list", found);
   return object;
 }
 

@@ -53,11 +53,17 @@ static void print_table(const struct sp_plan_summary *plan) {
   sp_row("format", "%s", plan->format);
   sp_row("letter case", "%s", plan->letter_case);
   sp_row("model", "%s", plan->model_hash);
-  sp_row("device", "%s, %s, %zu threads, batches of %s tokens", plan->device_type, plan->dtype,
-         plan->threads, sp_number(plan->batch_tokens).text);
-  sp_row("measured speed", "%.3g FLOP/s a thread", plan->measured_flops);
+  sp_row("device", "%s, %s, %s, batches of %s tokens", plan->device_type, plan->dtype,
+         plan->on_host ? sp_count_of(plan->threads, "thread", "threads").text
+                       : sp_count_of(plan->devices, "device", "devices").text,
+         sp_number(plan->batch_tokens).text);
+  sp_row("measured speed", "%.3g FLOP/s a %s", plan->measured_flops,
+         plan->on_host ? "thread" : "device");
   sp_row("estimated time", "%s", sp_duration(plan->estimated_seconds).text);
   sp_row("estimated memory", "%s", sp_bytes(plan->memory_bytes).text);
+  if (!plan->on_host) {
+    sp_row("on each device", "%s beside the model", sp_bytes(plan->device_bytes).text);
+  }
 }
 
 static json_t *plan_json(const struct sp_plan_summary *plan, enum sp_status status,
@@ -69,6 +75,7 @@ static json_t *plan_json(const struct sp_plan_summary *plan, enum sp_status stat
   json_object_set_new(object, "case", sp_json_text(plan->letter_case));
   json_object_set_new(object, "model_hash", sp_json_text(plan->model_hash));
   json_object_set_new(object, "threads", json_integer((json_int_t)plan->threads));
+  json_object_set_new(object, "devices", json_integer((json_int_t)plan->devices));
   json_object_set_new(object, "shards", json_integer((json_int_t)plan->shards));
   json_object_set_new(object, "shard_utts", json_integer((json_int_t)plan->shard_utts));
   json_object_set_new(object, "batch_tokens", json_integer((json_int_t)plan->batch_tokens));
@@ -77,6 +84,7 @@ static json_t *plan_json(const struct sp_plan_summary *plan, enum sp_status stat
   json_object_set_new(object, "measured_flops", sp_json_real(plan->measured_flops));
   json_object_set_new(object, "estimated_seconds", sp_json_real(plan->estimated_seconds));
   json_object_set_new(object, "memory_bytes", json_integer((json_int_t)plan->memory_bytes));
+  json_object_set_new(object, "device_bytes", json_integer((json_int_t)plan->device_bytes));
   json_object_set_new(object, "counts", sp_counts_json(&plan->counts));
   return object;
 }
@@ -136,8 +144,10 @@ const struct sp_command sp_command_plan = {
     .usage = "--model DIR [OPTIONS] ARCHIVE...",
     .description =
         "Reads and checks the archives and the model as `score` does, counts what would be "
-        "computed, measures this machine for a moment and estimates time and memory. Nothing is "
-        "written: the options are those of `score`, and --out may be left out.",
+        "computed, measures the device that --device names for a moment and estimates time and "
+        "memory. Time is that of computing at the measured speed; where GPUs compute, reading and "
+        "writing may take longer. Nothing is written: the options are those of `score`, and --out "
+        "may be left out.",
     .groups = groups,
     .values_bytes = sizeof(struct sp_score_args),
     .max_operands = SIZE_MAX,

@@ -52,6 +52,8 @@ static json_t *summary_json(const struct sp_score_summary *summary, const char *
   json_object_set_new(object, "case", sp_json_text(summary->letter_case));
   json_object_set_new(object, "model_hash", sp_json_text(summary->model_hash));
   json_object_set_new(object, "threads", json_integer((json_int_t)summary->threads));
+  json_object_set_new(object, "devices", json_integer((json_int_t)summary->devices));
+  json_object_set_new(object, "devices_lost", json_integer((json_int_t)summary->devices_lost));
   json_object_set_new(object, "shards", json_integer((json_int_t)summary->shards));
   json_object_set_new(object, "shard_utts", json_integer((json_int_t)summary->shard_utts));
   json_object_set_new(object, "shards_resumed", json_integer((json_int_t)summary->shards_resumed));
@@ -70,6 +72,12 @@ static struct sp_phrase hyps_of(uint64_t hyps) {
   return sp_count_of(hyps, "hypothesis", "hypotheses");
 }
 
+/* What computed: threads, or devices. */
+static struct sp_phrase computers(const struct sp_score_summary *summary) {
+  return summary->on_host ? sp_count_of(summary->threads, "thread", "threads")
+                          : sp_count_of(summary->devices, "device", "devices");
+}
+
 static void say_summary(const struct sp_score_summary *summary, const char *out) {
   struct sp_phrase utts = sp_count_of(summary->counts.utts, "utterance", "utterances");
   struct sp_phrase shards = sp_count_of(summary->shards, "shard", "shards");
@@ -86,8 +94,11 @@ static void say_summary(const struct sp_score_summary *summary, const char *out)
   sp_say("scored %s of %s in %s, %.0f hyps/s on %s (%s, %s)", hyps_of(scored).text, utts.text,
          sp_duration(summary->score_seconds).text,
          summary->score_seconds > 0 ? hyps_per_second(summary) : 0.0,
-         sp_count_of(summary->threads, "thread", "threads").text, summary->dtype,
-         summary->device_type);
+         computers(summary).text, summary->dtype, summary->device_type);
+  if (summary->devices_lost > 0) {
+    sp_say("%s failed on the way",
+           sp_count_of(summary->devices_lost, "device", "devices").text);
+  }
   if (strcmp(out, "-") != 0) {
     sp_say("%s is complete: %s, %s", out, shards.text, sp_bytes(summary->zst_bytes).text);
   }

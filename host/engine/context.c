@@ -43,7 +43,8 @@ static enum sp_status check_heads(const struct sp_settings *settings,
   return SP_OK;
 }
 
-/* About 64 MiB of activations a thread, whole tiles, and always room for the longest sequence. */
+/* What the device asks for; else about 64 MiB of activations a thread in whole tiles. Always room for
+ * the longest sequence. */
 static struct sp_batch_limits choose_limits(const struct sp_settings *settings,
                                             const struct sp_model_config *config,
                                             const struct sp_device *device) {
@@ -53,6 +54,9 @@ static struct sp_batch_limits choose_limits(const struct sp_settings *settings,
   tokens = sp_max_size(2048, sp_min_size(tokens, 8192));
   if (settings->options->batch_tokens) {
     tokens = settings->options->batch_tokens;
+  } else if (device->backend->batch_tokens) {
+    size_t wanted = device->backend->batch_tokens(device, config->hidden);
+    tokens = wanted ? wanted : tokens;
   }
   tokens = sp_max_size(tokens, config->max_positions);
   return (struct sp_batch_limits){
@@ -60,21 +64,89 @@ static struct sp_batch_limits choose_limits(const struct sp_settings *settings,
       .targets = sp_max_size(tokens, SP_PLAN_MAX_TARGETS * config->max_positions)};
 }
 
-static enum sp_status open_device(const struct sp_settings *settings, struct sp_context *out,
-                                  struct sp_error *err) {
+/* ---- devices and their weights ---- */
+
+static enum sp_status open_devices(const struct sp_settings *settings, struct sp_context *out,
+                                   struct sp_error *err) {
   const struct sp_backend *backend;
   const char *spec;
   enum sp_compute compute = settings->compute;
   const char *device = settings->options->device ? settings->options->device : "cpu";
   SP_TRY(sp_backend_find(device, &backend, &spec, err));
+  bool cpu = strcmp(backend->name, "cpu") == 0;
+  if (cpu && strcmp(device, "auto") == 0) {
+    sp_warn(settings->options, "no GPU that this build can use was found: the CPU computes");
+  }
   if (settings->dtype_auto) {
     struct sp_cpu_facts facts;
     sp_cpu_get_facts(&facts);
     bool fast = facts.amx || facts.avx512_bf16;
-    compute = fast || strcmp(backend->name, "cpu") != 0 ? SP_COMPUTE_BF16 : SP_COMPUTE_F32;
+    compute = fast || !cpu ? SP_COMPUTE_BF16 : SP_COMPUTE_F32;
   }
-  return backend->open(spec, compute, &out->device, err);
+  size_t opened = 0;
+  SP_TRY(backend->open(spec, compute, out->devices, SP_MAX_DEVICES, &opened, err));
+  out->n_devices = opened;
+  return SP_OK;
 }
+
+static void leave_out(const struct sp_settings *settings, struct sp_context *context, size_t i,
+                      const struct sp_error *why) {
+  struct sp_device *device = context->devices[i];
+  struct sp_error text;
+  sp_fail(&text, SP_EDEVICE, "%s is left out: %s", device->name, why->message);
+  sp_warn(settings->options, text.message);
+  device->backend->close(device);
+  context->n_devices--;
+  memmove(&context->devices[i], &context->devices[i + 1],
+          (context->n_devices - i) * sizeof context->devices[0]);
+}
+
+/* Weights for the devices from `first` on. All read the checkpoint, or only device 0 and the others
+ * make room for a copy. A device that has no room is left out as long as there is another. */
+static enum sp_status make_weights(const struct sp_settings *settings, struct sp_context *out,
+                                   const struct sp_checkpoint *checkpoint, size_t first, bool copied,
+                                   struct sp_error *err) {
+  bool mlm = (settings->methods & ~(1u << SP_CLS)) != 0;
+  bool cls = (settings->methods & 1u << SP_CLS) != 0;
+  for (size_t i = first; i < out->n_devices;) {
+    struct sp_device *device = out->devices[i];
+    struct sp_error why = {0};
+    enum sp_status status =
+        copied && i > 0
+            ? sp_weights_reserve(device, checkpoint, mlm, cls, &out->weights[i], &why)
+            : sp_weights_create(device, checkpoint, mlm, cls, &out->weights[i], &why);
+    if (status == SP_EDEVICE && out->n_devices > 1) {
+      leave_out(settings, out, i, &why);
+      continue;
+    }
+    if (status != SP_OK) {
+      return sp_fail(err, status, "%s", why.message);
+    }
+    i++;
+  }
+  return SP_OK;
+}
+
+static enum sp_status open_weights(const struct sp_settings *settings, struct sp_context *out,
+                                   const struct sp_checkpoint *checkpoint, struct sp_error *err) {
+  const struct sp_backend *backend = out->devices[0]->backend;
+  struct sp_error why, text;
+  bool copied = out->n_devices > 1 && backend->share_weights;
+  SP_TRY(make_weights(settings, out, checkpoint, 0, copied, err));
+  if (!copied || out->n_devices == 1 ||
+      backend->share_weights(out->devices, out->n_devices, &why) == SP_OK) {
+    return SP_OK;
+  }
+  sp_fail(&text, SP_EDEVICE, "every device reads the model itself: %s", why.message);
+  sp_warn(settings->options, text.message);
+  for (size_t i = 1; i < out->n_devices; i++) {
+    sp_weights_destroy(out->weights[i]);
+    out->weights[i] = NULL;
+  }
+  return make_weights(settings, out, checkpoint, 1, false, err);
+}
+
+/* ---- the context ---- */
 
 static enum sp_status open_model(const struct sp_settings *settings, struct sp_context *out,
                                  struct sp_checkpoint *checkpoint, struct sp_error *err) {
@@ -88,14 +160,14 @@ static enum sp_status open_model(const struct sp_settings *settings, struct sp_c
   SP_TRY(sp_checkpoint_check_unchanged(checkpoint, settings->options->model, err));
   SP_TRY(check_vocabulary(settings, out, err));
   SP_TRY(check_heads(settings, checkpoint, sp_tokenizer_get_info(out->tokenizer), err));
-  SP_TRY(open_device(settings, out, err));
-  if (out->config.head_dim > out->device->max_head_dim) {
+  SP_TRY(open_devices(settings, out, err));
+  if (out->config.head_dim > out->devices[0]->max_head_dim) {
     return sp_fail(err, SP_EMODEL, "%s: attention heads of %zu dimensions; %zu are supported",
-                   settings->options->model, out->config.head_dim, out->device->max_head_dim);
+                   settings->options->model, out->config.head_dim, out->devices[0]->max_head_dim);
   }
-  out->limits = choose_limits(settings, &out->config, out->device);
-  return sp_weights_create(out->device, checkpoint, (settings->methods & ~(1u << SP_CLS)) != 0,
-                           (settings->methods & 1u << SP_CLS) != 0, &out->weights, err);
+  SP_TRY(open_weights(settings, out, checkpoint, err));
+  out->limits = choose_limits(settings, &out->config, out->devices[0]);
+  return SP_OK;
 }
 
 enum sp_status sp_context_open(const struct sp_settings *settings, struct sp_context *out,
@@ -112,26 +184,48 @@ enum sp_status sp_context_open(const struct sp_settings *settings, struct sp_con
 }
 
 void sp_context_close(struct sp_context *context) {
-  sp_weights_destroy(context->weights);
-  if (context->device) {
-    context->device->backend->close(context->device);
+  for (size_t i = 0; i < context->n_devices; i++) {
+    sp_weights_destroy(context->weights[i]);
+  }
+  for (size_t i = 0; i < context->n_devices; i++) {
+    context->devices[i]->backend->close(context->devices[i]);
   }
   sp_tokenizer_close(context->tokenizer);
   *context = (struct sp_context){0};
 }
 
-size_t sp_context_weight_bytes(const struct sp_context *context) {
-  const struct sp_model_config *c = &context->config;
-  size_t d = c->hidden, table = (c->vocab_size + c->max_positions) * d;
-  size_t products = c->layers * (4 * d * d + 2 * d * c->ffn);
-  if (context->weights->vocab) {
-    products += d * d + c->vocab_size * d;
-  }
-  return table * context->device->res_bytes + products * context->device->act_bytes;
+bool sp_context_on_host(const struct sp_context *context) {
+  return context->devices[0]->host_memory;
 }
 
-size_t sp_context_workspace_bytes(const struct sp_context *context) {
-  size_t batch_arrays =
-      context->limits.tokens * 12 * sizeof(uint32_t) + context->limits.targets * sizeof(uint32_t);
-  return sp_forward_bytes(&context->config, context->device, &context->limits) + batch_arrays;
+/* About what the weights take, of host or device. */
+static size_t weight_bytes(const struct sp_context *context) {
+  const struct sp_model_config *c = &context->config;
+  const struct sp_device *device = context->devices[0];
+  size_t d = c->hidden, table = (c->vocab_size + c->max_positions) * d;
+  size_t products = c->layers * (4 * d * d + 2 * d * c->ffn);
+  if (context->weights[0]->vocab) {
+    products += d * d + c->vocab_size * d;
+  }
+  return table * device->res_bytes + products * device->act_bytes;
+}
+
+size_t sp_context_host_bytes(const struct sp_context *context, size_t threads) {
+  const struct sp_device *device = context->devices[0];
+  size_t arrays = context->limits.tokens * 11 * sizeof(uint32_t) +
+                  context->limits.targets * sizeof(uint32_t);
+  if (sp_context_on_host(context)) {
+    return weight_bytes(context) +
+           threads * (sp_forward_bytes(&context->config, device, &context->limits) + arrays);
+  }
+  return context->n_devices * device->lanes *
+         (sp_forward_host_bytes(device, &context->limits) + arrays);
+}
+
+size_t sp_context_device_bytes(const struct sp_context *context) {
+  const struct sp_device *device = context->devices[0];
+  return sp_context_on_host(context)
+             ? 0
+             : weight_bytes(context) +
+                   device->lanes * sp_forward_bytes(&context->config, device, &context->limits);
 }

@@ -1,4 +1,4 @@
-/* context.h - a model opened for scoring: tensors, tokenizer, device, packed weights, limits. */
+/* context.h - a model opened for scoring: tensors, tokenizer, devices, packed weights, limits. */
 #ifndef SP_ENGINE_CONTEXT_H
 #define SP_ENGINE_CONTEXT_H
 
@@ -11,22 +11,25 @@ struct sp_context {
   struct sp_tokenizer *tokenizer;
   struct sp_model_config config;
   char model_hash[33];
-  struct sp_device *device;
-  struct sp_weights *weights;
+  struct sp_device *devices[SP_MAX_DEVICES];  /* (n_devices) at least one, all of one type */
+  struct sp_weights *weights[SP_MAX_DEVICES]; /* (n_devices) */
+  size_t n_devices;
   size_t max_tokens;             /* of one hypothesis, without [CLS] and [SEP] */
   bool negate_cls;               /* the head was trained as a cost */
   struct sp_batch_limits limits; /* of one batch */
 };
 
 /* SP_EMODEL when the model cannot do what the settings ask (a missing head, no [MASK], a vocabulary
- * of another size). Warns of trailing padding ids. */
+ * of another size). Warns of trailing padding ids, of devices that are left out since the model does
+ * not fit, and when `auto` comes to mean the CPU. */
 SP_MUST_CHECK enum sp_status sp_context_open(const struct sp_settings *settings,
                                              struct sp_context *out, struct sp_error *err);
 void sp_context_close(struct sp_context *context);
 
-/* About the bytes that the weights take on the device. */
-size_t sp_context_weight_bytes(const struct sp_context *context);
-/* Bytes of one thread's workspace. */
-size_t sp_context_workspace_bytes(const struct sp_context *context);
+/* Whether the processors themselves compute: then every thread has a stream of its own. */
+bool sp_context_on_host(const struct sp_context *context);
+/* About the host memory of workspaces and weights, and what one device holds of both. */
+size_t sp_context_host_bytes(const struct sp_context *context, size_t threads);
+size_t sp_context_device_bytes(const struct sp_context *context);
 
 #endif

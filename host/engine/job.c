@@ -168,13 +168,6 @@ enum sp_status sp_job_prepare(struct sp_job *job, const struct sp_settings *sett
   return sp_job_plan(job, settings, context, err);
 }
 
-enum sp_status sp_job_run_batch(struct sp_job *job, size_t which, struct sp_forward *forward,
-                                struct sp_batch *batch, bool pack, struct sp_error *err) {
-  sp_batch_fill(batch, &job->plan, job->batches[which], pack);
-  return sp_forward_run(forward, batch, job->logp + batch->first_target,
-                        job->cls + batch->first_cls, err);
-}
-
 /* ---- lines ---- */
 
 static float sum_scores(const struct sp_job *job, const uint32_t *result, uint32_t n) {

@@ -1,7 +1,7 @@
 /* job.h - one work unit: the utterances of a shard, from their texts to their score lines.
  *
- * add (reader) -> prepare (one worker) -> batches (any workers, any order) -> write lines (one
- * worker).  A job is reused for the next shard; its memory is kept. */
+ * add (reader) -> prepare (one worker) -> batches (lanes.h; any workers, any order) -> write lines
+ * (one worker).  A job is reused for the next shard; its memory is kept. */
 #ifndef SP_ENGINE_JOB_H
 #define SP_ENGINE_JOB_H
 
@@ -55,10 +55,6 @@ SP_MUST_CHECK enum sp_status sp_job_prepare(struct sp_job *job, const struct sp_
 /* The second half of prepare, for hypotheses whose tokens are set already (rank order, n > 0). */
 SP_MUST_CHECK enum sp_status sp_job_plan(struct sp_job *job, const struct sp_settings *settings,
                                          const struct sp_context *context, struct sp_error *err);
-/* Scores batch `which`; threads may run different batches of one job at once. */
-SP_MUST_CHECK enum sp_status sp_job_run_batch(struct sp_job *job, size_t which,
-                                              struct sp_forward *forward, struct sp_batch *batch,
-                                              bool pack, struct sp_error *err);
 /* Hands the score lines over in order; counts not_finite. */
 typedef enum sp_status (*sp_job_line_fn)(void *context, struct sp_text line, struct sp_text id,
                                          uint64_t hyps, uint64_t tokens, struct sp_error *err);

@@ -50,8 +50,8 @@ void sp_manifest_signature(const struct sp_settings *settings, const struct sp_c
            "%s|m:%.8s|tok:%s-%s|case:%s|eos:%.*s|mask:full|long:%s|dt:%s|dev:%s|v:%s", methods,
            context->model_hash, tokenizer->kind, tokenizer->lowercase ? "uncased" : "cased",
            sp_letter_case_name(letter_case), (int)eos.len, eos.len ? eos.data : "",
-           sp_on_long_name(settings->on_long), sp_compute_name(context->device->compute),
-           context->device->type, SP_VERSION);
+           sp_on_long_name(settings->on_long), sp_compute_name(context->devices[0]->compute),
+           context->devices[0]->type, SP_VERSION);
 }
 
 static json_t *list_inputs(const struct sp_scan *scan, bool paths) {
@@ -69,6 +69,7 @@ static json_t *list_inputs(const struct sp_scan *scan, bool paths) {
 static json_t *make_identity(const struct sp_settings *settings, const struct sp_context *context,
                              const struct sp_scan *scan, size_t shard_utts, size_t shards) {
   const struct sp_score_options *options = settings->options;
+  const struct sp_device *device = context->devices[0];
   char methods[64];
   list_methods(settings->methods, methods, sizeof methods);
   json_t *eos =
@@ -78,8 +79,8 @@ static json_t *make_identity(const struct sp_settings *settings, const struct sp
       "s:s}",
       "score_version", score_version, "model_hash", context->model_hash, "inputs",
       list_inputs(scan, false), "format", sp_archive_format_name(scan->format), "method", methods,
-      "dtype", sp_compute_name(context->device->compute), "backend", context->device->backend->name,
-      "device_type", context->device->type, "mask", "full", "eos", eos, "case",
+      "dtype", sp_compute_name(device->compute), "backend", device->backend->name, "device_type",
+      device->type, "mask", "full", "eos", eos, "case",
       sp_letter_case_name(scan->letter_case), "on_long", sp_on_long_name(settings->on_long),
       "cls_negated", context->negate_cls, "per_token", options->per_token, "with_text",
       options->with_text, "limit", (json_int_t)options->limit, "shard_utts", (json_int_t)shard_utts,

@@ -4,8 +4,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "bf16.h"
 #include "checked.h"
 #include "clock.h"
+#include "lanes.h"
 
 /* ---- the workload ---- */
 
@@ -118,7 +120,7 @@ enum sp_status sp_workload_replan(struct sp_workload *workload, unsigned savings
 /* ---- the products alone ---- */
 
 struct product {
-  struct sp_linear *linear;
+  struct sp_linear *linear[SP_MAX_DEVICES];
   size_t count; /* times a batch */
   bool scored;  /* runs at scored rows */
   bool out_res;
@@ -133,24 +135,39 @@ struct sp_products {
 
 enum { vocab_columns = 2048 }; /* a product of the vocabulary head is this wide */
 
+static float random_weight(uint64_t *state) {
+  return (float)(next_random(state) >> 40) * 0x1p-24f - 0.5f;
+}
+
+static enum sp_status create_linears(struct sp_products *p, struct product *product,
+                                     const float *weight, const float *bias, size_t n, size_t k,
+                                     struct sp_error *err) {
+  const struct sp_context *context = &p->workload->context;
+  enum sp_row_kind rows = product->scored ? SP_ROWS_SCORED : SP_ROWS_TOKENS;
+  for (size_t i = 0; i < context->n_devices; i++) {
+    struct sp_device *device = context->devices[i];
+    SP_TRY(device->backend->linear_create(device, weight, bias, n, k, SP_ACT_NONE, rows,
+                                          &product->linear[i], err));
+  }
+  return SP_OK;
+}
+
 static enum sp_status add_product(struct sp_products *p, size_t n, size_t k, size_t count,
                                   bool scored, bool out_res, struct sp_error *err) {
-  struct sp_device *device = p->workload->context.device;
   float *weight = calloc(sp_mul_sat(n, k), sizeof *weight);
   float *bias = calloc(n, sizeof *bias);
   uint64_t state = n * 31 + k;
   enum sp_status status = weight && bias ? SP_OK : sp_fail_memory(err, n * k * sizeof *weight);
   for (size_t i = 0; status == SP_OK && i < n * k; i++) {
-    weight[i] = (float)(next_random(&state) >> 40) * 0x1p-24f - 0.5f;
+    weight[i] = random_weight(&state);
   }
-  struct product *product = &p->product[p->n];
-  *product = (struct product){.count = count, .scored = scored, .out_res = out_res};
+  struct product *product = &p->product[p->n++];
+  product->count = count;
+  product->scored = scored;
+  product->out_res = out_res;
   if (status == SP_OK) {
-    status = device->backend->linear_create(device, weight, bias, n, k, SP_ACT_NONE,
-                                            scored ? SP_ROWS_SCORED : SP_ROWS_TOKENS,
-                                            &product->linear, err);
+    status = create_linears(p, product, weight, bias, n, k, err);
   }
-  p->n += status == SP_OK;
   p->widest_in = sp_max_size(p->widest_in, k);
   p->widest_out = sp_max_size(p->widest_out, n);
   free(weight);
@@ -195,8 +212,11 @@ void sp_products_destroy(struct sp_products *products) {
   if (!products) {
     return;
   }
+  const struct sp_context *context = &products->workload->context;
   for (size_t i = 0; i < products->n; i++) {
-    products->workload->context.device->backend->linear_destroy(products->product[i].linear);
+    for (size_t d = 0; d < context->n_devices; d++) {
+      context->devices[d]->backend->linear_destroy(products->product[i].linear[d]);
+    }
   }
   free(products);
 }
@@ -207,6 +227,7 @@ struct round {
   struct sp_workload *workload;
   struct sp_products *products;
   atomic_size_t next;
+  atomic_size_t started; /* threads, which take devices in turn */
   pthread_mutex_t mutex;
   pthread_cond_t change;
   size_t ready, done; /* threads that have their buffers; that have no batch left */
@@ -215,44 +236,76 @@ struct round {
   struct sp_error error;
 };
 
-/* One thread's buffers: a forward, or rows for the products. */
+/* One thread's buffers: lanes, or rows for the products. */
 struct runner {
-  struct sp_forward *forward;
+  size_t which; /* device */
+  struct sp_device *device;
+  struct sp_lanes *lanes;
   struct sp_stream *stream;
   void *in, *out;
   struct sp_arena arena;
   struct sp_batch batch;
 };
 
+/* Rows to multiply: a device that reads only zeros would be faster than it is. */
+static enum sp_status fill_rows(struct runner *r, size_t elements, struct sp_error *err) {
+  enum { block = 1 << 16 };
+  size_t bytes = r->device->act_bytes;
+  uint64_t state = 7;
+  void *data = malloc(block * sizeof(float));
+  if (!data) {
+    return sp_fail_memory(err, block * sizeof(float));
+  }
+  for (size_t i = 0; i < block; i++) {
+    float value = random_weight(&state);
+    if (r->device->compute == SP_COMPUTE_BF16) {
+      ((uint16_t *)data)[i] = sp_bf16_from_f32(value);
+    } else {
+      ((float *)data)[i] = value;
+    }
+  }
+  enum sp_status status = SP_OK;
+  for (size_t at = 0; status == SP_OK && at < elements; at += block) {
+    size_t now = sp_min_size(block, elements - at);
+    status = r->device->backend->upload(r->stream, (char *)r->in + at * bytes, data, now * bytes,
+                                        err);
+  }
+  if (status == SP_OK) {
+    status = r->device->backend->finish(r->stream, err);
+  }
+  free(data);
+  return status;
+}
+
 static enum sp_status init_runner(struct runner *r, struct round *round, struct sp_error *err) {
   struct sp_context *context = &round->workload->context;
-  const struct sp_tokenizer_info *info = sp_tokenizer_get_info(context->tokenizer);
-  struct sp_device *device = context->device;
+  r->which = atomic_fetch_add(&round->started, 1) % context->n_devices;
+  r->device = context->devices[r->which];
+  if (!round->products) {
+    return sp_lanes_create(&round->workload->settings, context, r->which, &r->lanes, err);
+  }
+  const struct sp_backend *b = r->device->backend;
+  size_t rows = sp_round_up(context->limits.tokens, r->device->row_quantum);
+  size_t in = rows * round->products->widest_in, out = rows * round->products->widest_out;
   if (!sp_batch_init(&r->batch, &context->limits, &r->arena)) {
     return sp_fail_memory(err, context->limits.targets * sizeof(uint32_t));
   }
-  if (!round->products) {
-    return sp_forward_create(context->weights, &context->limits, round->workload->settings.savings,
-                             info->mask, info->pad, &r->forward, err);
-  }
-  size_t rows = sp_round_up(context->limits.tokens, device->row_quantum);
-  SP_TRY(device->backend->stream_create(device, &r->stream, err));
-  SP_TRY(device->backend->alloc(device, rows * round->products->widest_in * device->act_bytes,
-                                &r->in, err));
-  return device->backend->alloc(device, rows * round->products->widest_out * device->res_bytes,
-                                &r->out, err);
+  SP_TRY(b->stream_create(r->device, &r->stream, err));
+  SP_TRY(b->alloc(r->device, in * r->device->act_bytes, &r->in, err));
+  SP_TRY(b->alloc(r->device, out * r->device->res_bytes, &r->out, err));
+  return fill_rows(r, in, err);
 }
 
-static void release_runner(struct runner *r, struct sp_device *device) {
-  sp_forward_destroy(r->forward);
+static void release_runner(struct runner *r) {
+  sp_lanes_destroy(r->lanes);
   if (r->in) {
-    device->backend->free(device, r->in);
+    r->device->backend->free(r->device, r->in);
   }
   if (r->out) {
-    device->backend->free(device, r->out);
+    r->device->backend->free(r->device, r->out);
   }
   if (r->stream) {
-    device->backend->stream_destroy(r->stream);
+    r->device->backend->stream_destroy(r->stream);
   }
   sp_arena_release(&r->arena);
 }
@@ -260,16 +313,37 @@ static void release_runner(struct runner *r, struct sp_device *device) {
 static enum sp_status run_products(struct runner *r, struct round *round, size_t which,
                                    struct sp_error *err) {
   struct sp_workload *w = round->workload;
-  const struct sp_backend *b = w->context.device->backend;
+  const struct sp_backend *b = r->device->backend;
   sp_batch_fill(&r->batch, &w->job.plan, w->job.batches[which], true);
   for (size_t i = 0; i < round->products->n; i++) {
     const struct product *product = &round->products->product[i];
     size_t rows = product->scored ? r->batch.rows : r->batch.tokens;
     for (size_t time = 0; time < product->count; time++) {
-      SP_TRY(b->linear(r->stream, product->linear, r->in, rows, product->out_res, r->out, err));
+      SP_TRY(b->linear(r->stream, product->linear[r->which], r->in, NULL, rows, product->out_res,
+                       r->out, err));
     }
   }
-  return b->finish(r->stream, err);
+  return SP_OK;
+}
+
+/* Takes batches until none is left; the lanes are kept filled. */
+static enum sp_status run_batches(struct runner *r, struct round *round, struct sp_error *err) {
+  struct sp_job *job = &round->workload->job, *ended;
+  size_t n = job->n_batches, i, last;
+  while ((i = atomic_fetch_add(&round->next, 1)) < n) {
+    if (round->products) {
+      SP_TRY(run_products(r, round, i, err));
+      continue;
+    }
+    if (!sp_lanes_have_room(r->lanes)) {
+      SP_TRY(sp_lanes_end(r->lanes, &ended, &last, err));
+    }
+    SP_TRY(sp_lanes_begin(r->lanes, job, i, err));
+  }
+  while (r->lanes && sp_lanes_are_busy(r->lanes)) {
+    SP_TRY(sp_lanes_end(r->lanes, &ended, &last, err));
+  }
+  return round->products ? r->device->backend->finish(r->stream, err) : SP_OK;
 }
 
 /* Says that this thread has its buffers and waits for the clock to start. */
@@ -296,19 +370,15 @@ static void say_done(struct round *round, enum sp_status status, const struct sp
 
 static void *run_round(void *argument) {
   struct round *round = argument;
-  struct sp_workload *w = round->workload;
-  bool pack = (w->settings.savings & SP_SAVING_PACK) != 0;
   struct runner runner = {0};
   struct sp_error err = {0};
   enum sp_status status = init_runner(&runner, round, &err);
   wait_for_go(round);
-  for (size_t i; status == SP_OK && (i = atomic_fetch_add(&round->next, 1)) < w->job.n_batches;) {
-    status = round->products
-                 ? run_products(&runner, round, i, &err)
-                 : sp_job_run_batch(&w->job, i, runner.forward, &runner.batch, pack, &err);
+  if (status == SP_OK) {
+    status = run_batches(&runner, round, &err);
   }
   say_done(round, status, &err);
-  release_runner(&runner, w->context.device);
+  release_runner(&runner);
   return NULL;
 }
 
@@ -331,7 +401,9 @@ static double time_round(struct round *round, size_t threads) {
 
 enum sp_status sp_workload_round(struct sp_workload *workload, struct sp_products *products,
                                  double *seconds, struct sp_error *err) {
-  size_t n = workload->settings.threads, started = 0;
+  const struct sp_context *context = &workload->context;
+  size_t n = sp_context_on_host(context) ? workload->settings.threads : context->n_devices;
+  size_t started = 0;
   struct round round = {.workload = workload,
                         .products = products,
                         .mutex = PTHREAD_MUTEX_INITIALIZER,

@@ -1,12 +1,17 @@
 /* measure.h - a fixed workload that is scored again and again: what `bench` times.
  *
- * The workload is prepared once (tokens, plan, batches); a round scores all of it on all threads.
+ * The workload is prepared once (tokens, plan, batches); a round scores all of it on all threads
+ * or devices.
  * Times are of rounds, from device-resident weights to scores in memory. */
 #ifndef SP_ENGINE_MEASURE_H
 #define SP_ENGINE_MEASURE_H
 
 #include "context.h"
 #include "job.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 struct sp_workload {
   struct sp_settings settings;
@@ -32,9 +37,13 @@ SP_MUST_CHECK enum sp_status sp_products_create(struct sp_workload *workload,
                                                 struct sp_products **out, struct sp_error *err);
 void sp_products_destroy(struct sp_products *products);
 
-/* Wall seconds of one round on settings.threads threads: scoring, or with `products` those alone. */
+/* Wall seconds of one round: scoring, or with `products` those alone; on settings.threads threads, or
+ * on one a device. */
 SP_MUST_CHECK enum sp_status sp_workload_round(struct sp_workload *workload,
                                                struct sp_products *products, double *seconds,
                                                struct sp_error *err);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

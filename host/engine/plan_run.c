@@ -3,6 +3,7 @@
 
 #include "checked.h"
 #include "clock.h"
+#include "lanes.h"
 #include "run.h"
 
 struct planner {
@@ -16,40 +17,46 @@ struct planner {
   bool measured;
 };
 
-/* FLOP/s of one thread on a batch of the job: the second of two runs. */
-static enum sp_status measure(struct planner *p, struct sp_error *err) {
-  const struct sp_tokenizer_info *info = sp_tokenizer_get_info(p->context->tokenizer);
-  struct sp_forward *forward = NULL;
-  struct sp_arena arena = {0};
-  struct sp_batch batch;
-  bool pack = (p->settings->savings & SP_SAVING_PACK) != 0;
-  double seconds = 0;
-  enum sp_status status;
-  SP_TRY_GOTO(sp_forward_create(p->context->weights, &p->context->limits, p->settings->savings,
-                                info->mask, info->pad, &forward, err),
-              release);
-  if (!sp_batch_init(&batch, &p->context->limits, &arena)) {
-    status = sp_fail_memory(err, p->context->limits.targets * sizeof(uint32_t));
-    goto release;
+/* Scores `n` batches from `first` on, as many at once as the lanes take; adds their tokens up. */
+static enum sp_status run_some(struct planner *p, struct sp_lanes *lanes, size_t first, size_t n,
+                               double *tokens, struct sp_error *err) {
+  struct sp_job *job;
+  size_t begun = 0, which;
+  *tokens = 0;
+  while (begun < n || sp_lanes_are_busy(lanes)) {
+    if (begun < n && sp_lanes_have_room(lanes)) {
+      SP_TRY(sp_lanes_begin(lanes, &p->job, first + begun++, err));
+      continue;
+    }
+    SP_TRY(sp_lanes_end(lanes, &job, &which, err));
+    const struct sp_batch_range *range = &job->batches[which];
+    for (uint32_t s = range->first; s < range->first + range->count; s++) {
+      *tokens += sp_plan_base_len(&job->plan, job->plan.sequence[s].base);
+    }
   }
-  for (int round = 0; round < 2; round++) {
+  return SP_OK;
+}
+
+/* FLOP/s on batches from the middle of the job, in the second of two runs: one thread with one
+ * batch, or one device with as many as keep its lanes filled for a while. */
+static enum sp_status measure(struct planner *p, struct sp_error *err) {
+  enum { device_batches = 16 };
+  size_t wanted = sp_context_on_host(p->context) ? 1 : device_batches;
+  size_t n = sp_min_size(p->job.n_batches, wanted), first = (p->job.n_batches - n + 1) / 2;
+  struct sp_lanes *lanes;
+  double seconds = 0, tokens = 0;
+  enum sp_status status = SP_OK;
+  SP_TRY(sp_lanes_create(p->settings, p->context, 0, &lanes, err));
+  for (int round = 0; round < 2 && status == SP_OK; round++) {
     double start = sp_clock_seconds();
-    SP_TRY_GOTO(sp_job_run_batch(&p->job, p->job.n_batches / 2, forward, &batch, pack, err),
-                release);
+    status = run_some(p, lanes, first, n, &tokens, err);
     seconds = sp_clock_seconds() - start;
   }
-  const struct sp_batch_range *range = &p->job.batches[p->job.n_batches / 2];
-  double tokens = 0; /* without padding, as the plan counts them */
-  for (uint32_t s = range->first; s < range->first + range->count; s++) {
-    tokens += sp_plan_base_len(&p->job.plan, p->job.plan.sequence[s].base);
-  }
-  double share = tokens / (double)p->job.plan.tokens;
-  p->summary->measured_flops = p->job.counts.flops * share / seconds;
+  sp_lanes_destroy(lanes);
+  SP_TRY(status);
+  p->summary->measured_flops = p->job.counts.flops * tokens / (double)p->job.plan.tokens / seconds;
   p->measured = true;
-release:
-  sp_forward_destroy(forward);
-  sp_arena_release(&arena);
-  return status;
+  return SP_OK;
 }
 
 /* Names what is not scored as it stands, or not on its own. */
@@ -107,6 +114,8 @@ static void describe(struct planner *p) {
   COPY(model_hash);
 #undef COPY
   s->threads = p->settings->threads;
+  s->devices = context->n_devices;
+  s->on_host = sp_context_on_host(context);
   s->batch_tokens = context->limits.tokens;
   s->max_tokens = context->max_tokens;
   s->longest_tokens = p->scan.longest_tokens;
@@ -127,7 +136,8 @@ static enum sp_status plan_all(struct planner *p, struct sp_error *err) {
     SP_TRY(plan_shard(p, shard, err));
   }
   if (p->measured) {
-    s->estimated_seconds = s->counts.flops / (s->measured_flops * (double)s->threads);
+    size_t computing = s->on_host ? s->threads : s->devices;
+    s->estimated_seconds = s->counts.flops / (s->measured_flops * (double)computing);
   }
   return SP_OK;
 }
@@ -147,8 +157,8 @@ enum sp_status sp_plan_run(const struct sp_score_options *options, struct sp_pla
   struct planner p = {.settings = &settings, .context = &context, .summary = summary};
   p.run = (struct sp_run){.settings = &settings, .context = &context};
   enum sp_status status = plan_all(&p, err);
-  summary->memory_bytes =
-      sp_context_weight_bytes(&context) + sp_context_workspace_bytes(&context) * settings.threads;
+  summary->memory_bytes = sp_context_host_bytes(&context, settings.threads);
+  summary->device_bytes = sp_context_device_bytes(&context);
   sp_job_release(&p.job);
   sp_text_rule_release(&p.rule);
   sp_archive_close(p.run.archive);

@@ -4,106 +4,95 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* A job's way through the pool. */
-enum slot_state {
-  SLOT_FREE,
-  SLOT_FILLING,
-  SLOT_READY,
-  SLOT_PREPARING,
-  SLOT_RUNNING,
-  SLOT_FINISHING
-};
+#include "lanes.h"
+#include "slots.h"
 
-struct slot {
-  struct sp_job job;
-  enum slot_state state;
-  uint64_t order;    /* of submission */
-  size_t next_batch; /* first not yet taken */
-  size_t batches_done;
-  uint64_t seq_tokens_done;
+/* One thread of the pool. */
+struct member {
+  struct sp_pool *pool;
+  pthread_t thread;
+  size_t device; /* whose batches it runs, or SP_NO_DEVICE */
+  bool prepares; /* and finishes */
 };
 
 struct sp_pool {
   struct sp_pool_rules rules;
   pthread_mutex_t mutex;
-  pthread_cond_t work;   /* for workers */
+  pthread_cond_t work;   /* for members */
   pthread_cond_t change; /* for the caller's thread */
-  struct slot slots[SP_POOL_JOBS];
-  pthread_t *threads;
-  size_t n_threads;
+  struct sp_slots slots;
+  struct member *members; /* (n_members) */
+  size_t n_members;
   uint64_t submitted, finished; /* jobs; finished is the order of the next ordered one */
   struct sp_pool_done done;     /* of finished jobs */
   struct sp_counts counts;
+  size_t lost;              /* devices that failed */
+  struct sp_error *warning; /* (n_devices) what the caller's thread has to say */
+  size_t n_warnings, n_warned;
   bool closing;
   enum sp_status status; /* first failure */
   struct sp_error error;
 };
 
-/* What one worker owns. */
+/* What a member owns while it runs. */
 struct worker {
   struct sp_pool *pool;
+  const struct member *member;
   struct sp_text_rule rule;
-  struct sp_forward *forward;
-  struct sp_arena arena;
-  struct sp_batch batch;
+  struct sp_lanes *lanes; /* NULL without a device */
 };
 
 enum task_kind { TASK_NONE, TASK_PREPARE, TASK_BATCH, TASK_FINISH };
 struct task {
   enum task_kind kind;
-  struct slot *slot;
+  struct sp_slot *slot;
   size_t batch;
 };
 
+/* Jobs in flight. A device wants the next ones prepared and the last one finished while it works. */
+enum { jobs_on_host = 3, jobs_of_device = 4, jobs_beside_devices = 4 };
+
 /* ---- choosing, under the mutex ---- */
 
-static struct slot *oldest(struct sp_pool *pool, enum slot_state state,
-                           bool (*fits)(const struct slot *)) {
-  struct slot *best = NULL;
-  for (size_t i = 0; i < SP_POOL_JOBS; i++) {
-    struct slot *slot = &pool->slots[i];
-    if (slot->state == state && (!fits || fits(slot)) && (!best || slot->order < best->order)) {
-      best = slot;
+/* Where all threads do everything, a job is prepared when few batches are left, so that no worker
+ * ever waits for one; threads that have nothing else to do prepare as soon as they can. */
+static bool wants_prepared(const struct sp_pool *pool, const struct member *member) {
+  const struct sp_slot *running =
+      sp_slots_oldest(&pool->slots, SP_SLOT_RUNNING, sp_slot_has_batches);
+  return member->device == SP_NO_DEVICE || !running ||
+         running->job.n_batches - running->next_batch <= 2 * pool->n_members;
+}
+
+/* Finishing frees memory, so it comes first; then preparing; then batches. */
+static struct task choose_task(struct sp_pool *pool, const struct member *member) {
+  struct task task = {TASK_NONE, NULL, 0};
+  if (member->prepares) {
+    struct sp_slot *scored = sp_slots_oldest(&pool->slots, SP_SLOT_RUNNING, sp_slot_is_scored);
+    if (scored && (!pool->rules.ordered || scored->order == pool->finished)) {
+      scored->state = SP_SLOT_FINISHING;
+      return (struct task){TASK_FINISH, scored, 0};
+    }
+    struct sp_slot *ready = sp_slots_oldest(&pool->slots, SP_SLOT_READY, NULL);
+    if (ready && wants_prepared(pool, member)) {
+      ready->state = SP_SLOT_PREPARING;
+      return (struct task){TASK_PREPARE, ready, 0};
     }
   }
-  return best;
+  if (member->device != SP_NO_DEVICE &&
+      sp_slots_take(&pool->slots, member->device, &task.slot, &task.batch)) {
+    task.kind = TASK_BATCH;
+  }
+  return task;
 }
 
-static bool all_scored(const struct slot *slot) {
-  return slot->batches_done == slot->job.n_batches;
-}
-static bool has_batches(const struct slot *slot) {
-  return slot->next_batch < slot->job.n_batches;
-}
-
-/* Finishing frees memory, so it comes first; then batches, the oldest job's first; a job is prepared
- * when few batches are left, so that no worker ever waits for one. */
-static struct task choose_task(struct sp_pool *pool) {
-  struct slot *scored = oldest(pool, SLOT_RUNNING, all_scored);
-  if (scored && (!pool->rules.ordered || scored->order == pool->finished)) {
-    scored->state = SLOT_FINISHING;
-    return (struct task){TASK_FINISH, scored, 0};
-  }
-  struct slot *running = oldest(pool, SLOT_RUNNING, has_batches);
-  struct slot *ready = oldest(pool, SLOT_READY, NULL);
-  bool short_of_batches =
-      !running || running->job.n_batches - running->next_batch <= 2 * pool->n_threads;
-  if (ready && short_of_batches) {
-    ready->state = SLOT_PREPARING;
-    return (struct task){TASK_PREPARE, ready, 0};
-  }
-  if (running) {
-    return (struct task){TASK_BATCH, running, running->next_batch++};
-  }
-  return (struct task){TASK_NONE, NULL, 0};
-}
-
-static struct task wait_for_task(struct sp_pool *pool) {
+/* TASK_NONE when the pool stops, or when there is nothing to do and `wait` is false. */
+static struct task next_task(struct worker *w, bool wait) {
+  struct sp_pool *pool = w->pool;
   struct task task = {TASK_NONE, NULL, 0};
   pthread_mutex_lock(&pool->mutex);
   while (!pool->closing && pool->status == SP_OK) {
-    task = choose_task(pool);
-    if (task.kind != TASK_NONE) {
+    task = choose_task(pool, w->member);
+    if (task.kind != TASK_NONE || !wait) {
       break;
     }
     pthread_cond_wait(&pool->work, &pool->mutex);
@@ -112,31 +101,11 @@ static struct task wait_for_task(struct sp_pool *pool) {
   return task;
 }
 
-/* ---- doing ---- */
+/* ---- noting what happened ---- */
 
-static enum sp_status do_task(struct worker *w, const struct task *task, struct sp_error *err) {
-  const struct sp_pool_rules *rules = &w->pool->rules;
-  struct sp_job *job = &task->slot->job;
-  switch (task->kind) {
-    case TASK_PREPARE:
-      return sp_job_prepare(job, rules->settings, rules->context, &w->rule, err);
-    case TASK_BATCH:
-      return sp_job_run_batch(job, task->batch, w->forward, &w->batch,
-                              (rules->settings->savings & SP_SAVING_PACK) != 0, err);
-    case TASK_FINISH:
-      return rules->finish(rules->callback_context, job, err);
-    default:
-      return SP_OK;
-  }
-}
-
-static uint64_t batch_tokens(const struct sp_job *job, size_t which) {
-  const struct sp_batch_range *range = &job->batches[which];
-  uint64_t tokens = 0;
-  for (uint32_t s = range->first; s < range->first + range->count; s++) {
-    tokens += sp_plan_base_len(&job->plan, job->plan.sequence[s].base);
-  }
-  return tokens;
+static void tell_all(struct sp_pool *pool) {
+  pthread_cond_broadcast(&pool->work);
+  pthread_cond_signal(&pool->change);
 }
 
 static void fail_pool(struct sp_pool *pool, enum sp_status status, const struct sp_error *err) {
@@ -146,104 +115,186 @@ static void fail_pool(struct sp_pool *pool, enum sp_status status, const struct 
   }
 }
 
-static void count_finished(struct sp_pool *pool, struct slot *slot) {
+/* Takes a device out. Its thread has stopped: nothing it computed arrives any more. */
+static void lose_device(struct sp_pool *pool, size_t device, const struct sp_error *err) {
+  const struct sp_context *context = pool->rules.context;
+  const char *name = context->devices[device]->name;
+  struct sp_error text;
+  sp_slots_forget(&pool->slots, device);
+  if (++pool->lost == context->n_devices) {
+    const char *advice = pool->rules.ordered ? "" : " (finished shards stay, the run can be resumed)";
+    sp_fail(&text, SP_EDEVICE, "%s failed and no device is left%s: %s", name, advice, err->message);
+    fail_pool(pool, SP_EDEVICE, &text);
+  } else {
+    sp_fail(&pool->warning[pool->n_warnings++], SP_EDEVICE,
+            "%s failed and is left out, others do its unfinished work: %s", name, err->message);
+  }
+}
+
+static void note_failure(struct worker *w, bool computing, enum sp_status status,
+                         const struct sp_error *err) {
+  struct sp_pool *pool = w->pool;
+  pthread_mutex_lock(&pool->mutex);
+  if (computing && status == SP_EDEVICE && !sp_context_on_host(pool->rules.context)) {
+    lose_device(pool, w->member->device, err);
+  } else {
+    fail_pool(pool, status, err);
+  }
+  tell_all(pool);
+  pthread_mutex_unlock(&pool->mutex);
+}
+
+static void count_finished(struct sp_pool *pool, struct sp_slot *slot) {
   pool->finished++;
   pool->done.utts += (double)slot->job.n_utts;
   pool->done.hyps += (double)slot->job.n_hyps;
   pool->done.tokens += (double)slot->job.n_tokens;
   sp_counts_add(&pool->counts, &slot->job.counts);
-  slot->state = SLOT_FREE;
+  slot->state = SP_SLOT_FREE;
 }
 
-static void note_done(struct sp_pool *pool, const struct task *task, enum sp_status status,
-                      const struct sp_error *err) {
+static void note_done(struct sp_pool *pool, const struct task *task) {
   pthread_mutex_lock(&pool->mutex);
-  struct slot *slot = task->slot;
-  if (status != SP_OK) {
-    fail_pool(pool, status, err);
-  } else if (task->kind == TASK_PREPARE) {
-    slot->next_batch = slot->batches_done = 0;
-    slot->seq_tokens_done = 0;
-    slot->state = SLOT_RUNNING;
+  if (task->kind == TASK_PREPARE) {
+    sp_slot_start(task->slot);
   } else if (task->kind == TASK_BATCH) {
-    slot->batches_done++;
-    slot->seq_tokens_done += batch_tokens(&slot->job, task->batch);
+    sp_slot_done(task->slot, task->batch);
   } else {
-    count_finished(pool, slot);
+    count_finished(pool, task->slot);
   }
-  pthread_cond_broadcast(&pool->work);
-  pthread_cond_signal(&pool->change);
+  tell_all(pool);
   pthread_mutex_unlock(&pool->mutex);
 }
 
-static enum sp_status init_worker(struct worker *w, struct sp_error *err) {
+/* ---- doing ---- */
+
+static enum sp_status prepare_or_finish(struct worker *w, const struct task *task,
+                                        struct sp_error *err) {
   const struct sp_pool_rules *rules = &w->pool->rules;
-  const struct sp_context *context = rules->context;
-  const struct sp_tokenizer_info *info = sp_tokenizer_get_info(context->tokenizer);
-  SP_TRY(sp_text_rule_init(&w->rule, rules->settings, context, rules->letter_case, err));
-  if (!sp_batch_init(&w->batch, &context->limits, &w->arena)) {
-    return sp_fail_memory(err, context->limits.targets * sizeof(uint32_t));
+  if (task->kind == TASK_FINISH) {
+    return rules->finish(rules->callback_context, &task->slot->job, err);
   }
-  return sp_forward_create(context->weights, &context->limits, rules->settings->savings, info->mask,
-                           info->pad, &w->forward, err);
+  SP_TRY(sp_job_prepare(&task->slot->job, rules->settings, rules->context, &w->rule, err));
+  return sp_slot_mark(task->slot, err);
+}
+
+static enum sp_status end_batch(struct worker *w, struct sp_error *err) {
+  struct task task = {.kind = TASK_BATCH};
+  struct sp_job *job;
+  SP_TRY(sp_lanes_end(w->lanes, &job, &task.batch, err));
+  task.slot = sp_slots_of(&w->pool->slots, job);
+  note_done(w->pool, &task);
+  return SP_OK;
+}
+
+/* One step: begin or end a batch, or do another task. *stop when there will be nothing more. */
+static enum sp_status step(struct worker *w, bool *computing, bool *stop, struct sp_error *err) {
+  bool busy = w->lanes && sp_lanes_are_busy(w->lanes);
+  *computing = true;
+  if (busy && !sp_lanes_have_room(w->lanes)) {
+    return end_batch(w, err);
+  }
+  struct task task = next_task(w, !busy);
+  if (task.kind == TASK_BATCH) {
+    return sp_lanes_begin(w->lanes, &task.slot->job, task.batch, err);
+  }
+  if (task.kind == TASK_NONE) {
+    *stop = !busy;
+    return busy ? end_batch(w, err) : SP_OK;
+  }
+  *computing = false;
+  SP_TRY(prepare_or_finish(w, &task, err));
+  note_done(w->pool, &task);
+  return SP_OK;
+}
+
+static enum sp_status init_worker(struct worker *w, bool *computing, struct sp_error *err) {
+  const struct sp_pool_rules *rules = &w->pool->rules;
+  *computing = false;
+  if (w->member->prepares) {
+    SP_TRY(sp_text_rule_init(&w->rule, rules->settings, rules->context, rules->letter_case, err));
+  }
+  *computing = true;
+  return w->member->device == SP_NO_DEVICE
+             ? SP_OK
+             : sp_lanes_create(rules->settings, rules->context, w->member->device, &w->lanes, err);
 }
 
 static void *work(void *argument) {
-  struct worker w = {.pool = argument};
+  struct worker w = {.member = argument};
+  w.pool = w.member->pool;
   struct sp_error err = {0};
-  enum sp_status status = init_worker(&w, &err);
+  bool computing, stop = false;
+  enum sp_status status = init_worker(&w, &computing, &err);
+  while (status == SP_OK && !stop) {
+    status = step(&w, &computing, &stop, &err);
+  }
   if (status != SP_OK) {
-    pthread_mutex_lock(&w.pool->mutex);
-    fail_pool(w.pool, status, &err);
-    pthread_cond_broadcast(&w.pool->work);
-    pthread_cond_signal(&w.pool->change);
-    pthread_mutex_unlock(&w.pool->mutex);
+    note_failure(&w, computing, status, &err);
   }
-  while (status == SP_OK) {
-    struct task task = wait_for_task(w.pool);
-    if (task.kind == TASK_NONE) {
-      break;
-    }
-    status = do_task(&w, &task, &err);
-    note_done(w.pool, &task, status, &err);
-  }
-  sp_forward_destroy(w.forward);
+  sp_lanes_destroy(w.lanes);
   sp_text_rule_release(&w.rule);
-  sp_arena_release(&w.arena);
   return NULL;
 }
 
 /* ---- the caller's side ---- */
 
-enum sp_status sp_pool_create(const struct sp_pool_rules *rules, struct sp_pool **out,
-                              struct sp_error *err) {
-  *out = NULL;
-  struct sp_pool *pool = calloc(1, sizeof *pool);
-  size_t n = rules->settings->threads;
-  pthread_t *threads = pool ? calloc(n, sizeof *threads) : NULL;
-  if (!threads) {
-    free(pool);
-    return sp_fail_memory(err, sizeof *pool + n * sizeof *threads);
-  }
-  pool->rules = *rules;
-  pool->threads = threads;
+static void init_mutex(struct sp_pool *pool) {
+  pthread_condattr_t monotonic;
   pthread_mutex_init(&pool->mutex, NULL);
   pthread_cond_init(&pool->work, NULL);
-  pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&pool->change, &monotonic);
   pthread_condattr_destroy(&monotonic);
-  pthread_mutex_lock(&pool->mutex); /* workers read n_threads */
+}
+
+/* Member i of the pool: threads that compute themselves, or a device's thread each and helpers. */
+static struct member describe_member(struct sp_pool *pool, size_t i) {
+  const struct sp_context *context = pool->rules.context;
+  bool host = sp_context_on_host(context);
+  return (struct member){.pool = pool,
+                         .device = host                     ? 0
+                                   : i < context->n_devices ? i
+                                                            : SP_NO_DEVICE,
+                         .prepares = host || i >= context->n_devices};
+}
+
+static enum sp_status start_members(struct sp_pool *pool, size_t n, struct sp_error *err) {
   int failed = 0;
-  while (pool->n_threads < n && !failed) {
-    failed = pthread_create(&threads[pool->n_threads], NULL, work, pool);
-    pool->n_threads += !failed;
+  pthread_mutex_lock(&pool->mutex); /* members read n_members */
+  while (pool->n_members < n && !failed) {
+    struct member *member = &pool->members[pool->n_members];
+    *member = describe_member(pool, pool->n_members);
+    failed = pthread_create(&member->thread, NULL, work, member);
+    pool->n_members += !failed;
   }
   pthread_mutex_unlock(&pool->mutex);
-  if (failed) {
+  return failed ? sp_fail(err, SP_EDEVICE, "cannot start %zu threads", n) : SP_OK;
+}
+
+enum sp_status sp_pool_create(const struct sp_pool_rules *rules, struct sp_pool **out,
+                              struct sp_error *err) {
+  *out = NULL;
+  struct sp_pool *pool = calloc(1, sizeof *pool);
+  if (!pool) {
+    return sp_fail_memory(err, sizeof *pool);
+  }
+  size_t devices = rules->context->n_devices;
+  bool host = sp_context_on_host(rules->context);
+  size_t n = rules->settings->threads + (host ? 0 : devices);
+  pool->rules = *rules;
+  init_mutex(pool);
+  pool->slots.n = host ? jobs_on_host : jobs_beside_devices + jobs_of_device * devices;
+  pool->slots.slot = calloc(pool->slots.n, sizeof *pool->slots.slot);
+  pool->members = calloc(n, sizeof *pool->members);
+  pool->warning = calloc(devices, sizeof *pool->warning);
+  enum sp_status status = pool->slots.slot && pool->members && pool->warning
+                              ? start_members(pool, n, err)
+                              : sp_fail_memory(err, n * sizeof *pool->members);
+  if (status != SP_OK) {
     sp_pool_destroy(pool);
-    return sp_fail(err, SP_EDEVICE, "cannot start %zu threads", n);
+    return status;
   }
   *out = pool;
   return SP_OK;
@@ -257,21 +308,34 @@ void sp_pool_destroy(struct sp_pool *pool) {
   pool->closing = true;
   pthread_cond_broadcast(&pool->work);
   pthread_mutex_unlock(&pool->mutex);
-  for (size_t i = 0; i < pool->n_threads; i++) {
-    pthread_join(pool->threads[i], NULL);
+  for (size_t i = 0; i < pool->n_members; i++) {
+    pthread_join(pool->members[i].thread, NULL);
   }
-  for (size_t i = 0; i < SP_POOL_JOBS; i++) {
-    sp_job_release(&pool->slots[i].job);
+  for (size_t i = 0; pool->slots.slot && i < pool->slots.n; i++) {
+    sp_job_release(&pool->slots.slot[i].job);
   }
   pthread_cond_destroy(&pool->work);
   pthread_cond_destroy(&pool->change);
   pthread_mutex_destroy(&pool->mutex);
-  free(pool->threads);
+  free(pool->slots.slot);
+  free(pool->members);
+  free(pool->warning);
   free(pool);
+}
+
+/* Says what devices failed; without the mutex while the caller's code runs. */
+static void tell_warnings(struct sp_pool *pool) {
+  while (pool->n_warned < pool->n_warnings) {
+    const struct sp_error *warning = &pool->warning[pool->n_warned++];
+    pthread_mutex_unlock(&pool->mutex);
+    sp_warn(pool->rules.settings->options, warning->message);
+    pthread_mutex_lock(&pool->mutex);
+  }
 }
 
 /* The first failure, or the user's wish to stop. Under the mutex. */
 static enum sp_status check_running(struct sp_pool *pool, struct sp_error *err) {
+  tell_warnings(pool);
   if (pool->status != SP_OK) {
     if (err) {
       *err = pool->error;
@@ -300,14 +364,15 @@ static void wait_for_change(struct sp_pool *pool) {
 enum sp_status sp_pool_take(struct sp_pool *pool, size_t index, struct sp_job **out,
                             struct sp_error *err) {
   enum sp_status status;
-  struct slot *slot = NULL;
+  struct sp_slot *slot = NULL;
   *out = NULL;
   pthread_mutex_lock(&pool->mutex);
-  while ((status = check_running(pool, err)) == SP_OK && !(slot = oldest(pool, SLOT_FREE, NULL))) {
+  while ((status = check_running(pool, err)) == SP_OK &&
+         !(slot = sp_slots_oldest(&pool->slots, SP_SLOT_FREE, NULL))) {
     wait_for_change(pool);
   }
   if (slot) {
-    slot->state = SLOT_FILLING;
+    slot->state = SP_SLOT_FILLING;
     *out = &slot->job;
   }
   pthread_mutex_unlock(&pool->mutex);
@@ -319,12 +384,9 @@ enum sp_status sp_pool_take(struct sp_pool *pool, size_t index, struct sp_job **
 
 void sp_pool_submit(struct sp_pool *pool, struct sp_job *job) {
   pthread_mutex_lock(&pool->mutex);
-  for (size_t i = 0; i < SP_POOL_JOBS; i++) {
-    if (&pool->slots[i].job == job) {
-      pool->slots[i].state = SLOT_READY;
-      pool->slots[i].order = pool->submitted++;
-    }
-  }
+  struct sp_slot *slot = sp_slots_of(&pool->slots, job);
+  slot->state = SP_SLOT_READY;
+  slot->order = pool->submitted++;
   pthread_cond_broadcast(&pool->work);
   pthread_mutex_unlock(&pool->mutex);
 }
@@ -342,9 +404,9 @@ enum sp_status sp_pool_drain(struct sp_pool *pool, struct sp_error *err) {
 struct sp_pool_done sp_pool_get_done(struct sp_pool *pool) {
   pthread_mutex_lock(&pool->mutex);
   struct sp_pool_done done = pool->done;
-  for (size_t i = 0; i < SP_POOL_JOBS; i++) {
-    const struct slot *slot = &pool->slots[i];
-    if ((slot->state == SLOT_RUNNING || slot->state == SLOT_FINISHING) &&
+  for (size_t i = 0; i < pool->slots.n; i++) {
+    const struct sp_slot *slot = &pool->slots.slot[i];
+    if ((slot->state == SP_SLOT_RUNNING || slot->state == SP_SLOT_FINISHING) &&
         slot->job.plan.tokens > 0) {
       double share = (double)slot->seq_tokens_done / (double)slot->job.plan.tokens;
       done.utts += share * (double)slot->job.n_utts;
@@ -361,4 +423,12 @@ struct sp_counts sp_pool_get_counts(struct sp_pool *pool) {
   struct sp_counts counts = pool->counts;
   pthread_mutex_unlock(&pool->mutex);
   return counts;
+}
+
+size_t sp_pool_get_lost(struct sp_pool *pool) {
+  pthread_mutex_lock(&pool->mutex);
+  size_t last = pool->lost == pool->rules.context->n_devices;
+  size_t lost = pool->n_warned + last;
+  pthread_mutex_unlock(&pool->mutex);
+  return lost;
 }

@@ -1,15 +1,17 @@
-/* pool.h - worker threads over a few jobs in flight.
+/* pool.h - threads over a few jobs in flight.
  *
  * The caller's thread reads the archive: it takes an empty job, fills it, submits it, and in the end
- * drains.  Workers prepare jobs, score their batches and finish them; which worker does what never
- * changes a byte.  Host memory is bounded by the jobs in flight.
- * Errors  the first one stops every worker and is what take and drain return. */
+ * drains.  Where the processors compute, every thread prepares jobs, scores their batches and
+ * finishes them.  Where devices do, each has a thread that keeps its lanes filled (lanes.h), and
+ * settings->threads others prepare and finish.  Who does what never changes a byte.  Host memory is
+ * bounded by the jobs in flight.
+ * Errors  a device that fails is left out with a warning: what it did of unfinished jobs is done
+ *         again by others.  The first other failure, or that of the last device, stops all threads
+ *         and is what take and drain return. */
 #ifndef SP_ENGINE_POOL_H
 #define SP_ENGINE_POOL_H
 
 #include "job.h"
-
-#define SP_POOL_JOBS 3
 
 struct sp_pool;
 
@@ -17,7 +19,7 @@ struct sp_pool;
  * `ordered`, which also keeps the order of submission. */
 typedef enum sp_status (*sp_pool_finish_fn)(void *context, struct sp_job *job,
                                             struct sp_error *err);
-/* Called by the caller's thread about every 100 ms while it waits. */
+/* Called by the caller's thread about every 100 ms while it waits; so are warnings. */
 typedef void (*sp_pool_tick_fn)(void *context);
 
 struct sp_pool_rules {
@@ -49,5 +51,7 @@ struct sp_pool_done {
 struct sp_pool_done sp_pool_get_done(struct sp_pool *pool);
 /* Sum of the finished jobs' counts; workers may still run. */
 struct sp_counts sp_pool_get_counts(struct sp_pool *pool);
+/* Devices that failed, as far as the caller has heard of it. */
+size_t sp_pool_get_lost(struct sp_pool *pool);
 
 #endif

@@ -58,11 +58,13 @@ void sp_run_describe(struct sp_run *run, enum sp_archive_format format,
   const struct sp_context *context = run->context;
   sp_manifest_signature(run->settings, context, letter_case, s->signature, sizeof s->signature);
   copy_name(s->format, sizeof s->format, sp_archive_format_name(format));
-  copy_name(s->dtype, sizeof s->dtype, sp_compute_name(context->device->compute));
-  copy_name(s->device_type, sizeof s->device_type, context->device->type);
+  copy_name(s->dtype, sizeof s->dtype, sp_compute_name(context->devices[0]->compute));
+  copy_name(s->device_type, sizeof s->device_type, context->devices[0]->type);
   copy_name(s->letter_case, sizeof s->letter_case, sp_letter_case_name(letter_case));
   copy_name(s->model_hash, sizeof s->model_hash, context->model_hash);
   s->threads = run->settings->threads;
+  s->devices = context->n_devices;
+  s->on_host = sp_context_on_host(context);
 }
 
 enum sp_status sp_score_run(const struct sp_score_options *options,

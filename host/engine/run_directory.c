@@ -292,6 +292,7 @@ static enum sp_status scan_input(struct directory *d, struct sp_error *err) {
 static void take_counts(struct directory *d) {
   struct sp_counts *counts = &d->run->summary->counts;
   struct sp_counts scored = sp_pool_get_counts(d->run->pool);
+  d->run->summary->devices_lost = sp_pool_get_lost(d->run->pool);
   counts->duplicate_hyps = scored.duplicate_hyps;
   counts->not_finite = scored.not_finite;
   counts->copies = scored.copies;

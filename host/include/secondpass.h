@@ -89,14 +89,15 @@ struct sp_score_options {
   const char *format;             /* "auto" */
   const char *methods;            /* "pll"; pll, pll_l2r, cls, maskless, comma-separated */
   const char *out;                /* run directory, or "-": lines go to `sink` */
-  const char *device;             /* "cpu" */
+  const char *device;             /* "cpu", "cuda" (all GPUs), "cuda:0,2", "auto" */
   const char *dtype;              /* "auto", "f32", "bf16" */
   const char *on_long;            /* "null", "error", "truncate" */
   const char *letter_case;        /* "auto", "keep", "lower" */
   const char *eos;                /* text appended to every hypothesis; none */
   const char *without;            /* savings switched off, comma-separated: head,trim,pack,dedupe */
   const char *cls_sign;           /* "auto", "logprob", "cost": what the CLS head was trained as */
-  size_t threads;                 /* 0: one a processor this process may use */
+  size_t threads;                 /* 0: one a processor this process may use; beside GPUs, which
+                                     have a thread each, those that read, prepare and write */
   size_t shard_utts;              /* 0: about 100,000 tokens a shard */
   size_t batch_tokens;            /* 0: chosen from the model; never changes a score */
   uint64_t limit;                 /* 0: all; else the first `limit` utterances */
@@ -119,6 +120,8 @@ struct sp_score_summary {
   char signature[256];            /* what decides the scores, in one line */
   char format[16], dtype[8], device_type[160], letter_case[8], model_hash[33];
   size_t threads, shards, shard_utts;
+  size_t devices, devices_lost;   /* that computed; of these, that failed on the way */
+  bool on_host;                   /* the device is the processors themselves */
   size_t shards_resumed;          /* found done */
   uint64_t hyps_resumed;
   bool already_complete;          /* nothing was left to do */
@@ -138,11 +141,14 @@ enum sp_status sp_score_run(const struct sp_score_options *options,
 struct sp_plan_summary {
   struct sp_counts counts;
   char format[16], dtype[8], device_type[160], letter_case[8], model_hash[33];
-  size_t threads, shards, shard_utts, batch_tokens, max_tokens;
+  size_t threads, devices, shards, shard_utts, batch_tokens, max_tokens;
+  bool on_host;                   /* the device is the processors themselves */
   uint64_t longest_tokens;        /* of one hypothesis */
-  double measured_flops;          /* FLOP/s of one thread, measured now on one real batch */
-  double estimated_seconds;       /* counts.flops / (measured_flops * threads) */
-  uint64_t memory_bytes;          /* about: weights and the workspaces of all threads */
+  double measured_flops;          /* FLOP/s of one thread, or of one GPU, measured now on real
+                                     batches */
+  double estimated_seconds;       /* counts.flops / (measured_flops * threads, or GPUs) */
+  uint64_t memory_bytes;          /* of the host, about: workspaces of all threads, and weights on_host */
+  uint64_t device_bytes;          /* of each GPU, about: workspaces and weights; 0 on_host */
 };
 enum sp_status sp_plan_run(const struct sp_score_options *options, struct sp_plan_summary *summary,
                            struct sp_error *err);

@@ -1,8 +1,21 @@
 #include "forward.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "checked.h"
+
+/* A batch's arrays as the device sees them: those of the batch itself where device memory is the
+ * host's, else copies that went up in one piece. */
+struct inputs {
+  const int32_t *base_ids;
+  const uint32_t *base_start, *len, *mask_lo, *mask_hi, *token_start;
+  const uint32_t *row_start, *row_position; /* scored rows ask */
+  const uint32_t *row_token;                /* rows that go on; without `head` every token's */
+  const uint32_t *mlm_row;                  /* of these, those with targets; beside cls rows */
+  const uint32_t *cls_row, *target_row;
+  const int32_t *target_id;
+};
 
 /* Letters as in backend.h. Row buffers have room for T rounded up to the row quantum; act and res
  * share memory where their types agree. */
@@ -28,9 +41,16 @@ struct sp_forward {
   float *logp;         /* (N) */
   float *cls;          /* (T) */
   char *staging;       /* the batch's arrays, on devices with memory of their own */
-  size_t staging_used;
 
-  uint32_t *all_rows; /* host (max T, N): row numbers when every token goes on, without `head` */
+  char *pinned;      /* host memory of such devices: what goes up, then what comes down */
+  size_t staged;     /* bytes of it that go up */
+  float *logp_host;  /* (N) where results arrive: in `pinned`, or logp itself */
+  float *cls_host;   /* (T) likewise */
+  uint32_t *renamed; /* host (2T + N): row numbers when every token goes on, without `head` */
+
+  struct inputs in; /* of the batch in flight */
+  size_t targets, cls_rows;
+  bool in_flight;
 };
 
 /* ---- memory ---- */
@@ -39,6 +59,19 @@ struct layout {
   size_t ids, positions, res, act, qkv, ctx, proj, ffn, row_res, row_act, logp, cls, staging;
   size_t bytes;
 };
+
+enum { stage_align = 256 };
+
+/* Room for a batch's arrays: 11 of T, two of which have one more, and 2 of N, each rounded up. */
+static size_t staging_bytes(const struct sp_batch_limits *limits) {
+  return 11 * (limits->tokens * 4 + stage_align) + 2 * (limits->targets * 4 + stage_align) + 8;
+}
+
+/* The pinned block: the staged arrays, logp (N), cls (T). */
+static size_t pinned_bytes(const struct sp_batch_limits *limits) {
+  return sp_round_up(staging_bytes(limits), stage_align) +
+         (limits->targets + limits->tokens) * sizeof(float);
+}
 
 static size_t place(struct layout *layout, size_t rows, size_t row_bytes) {
   size_t at = layout->bytes;
@@ -68,8 +101,8 @@ static struct layout lay_out(const struct sp_model_config *c, const struct sp_de
   layout.row_act = shared ? layout.row_res : place(&layout, rows, act);
   layout.logp = place(&layout, limits->targets, sizeof(float));
   layout.cls = place(&layout, rows, sizeof(float));
-  if (!device->host_memory) { /* 14 arrays of T, 2 of N, each rounded up */
-    layout.staging = place(&layout, 1, 14 * (limits->tokens * 4 + 256) + limits->targets * 8 + 512);
+  if (!device->host_memory) {
+    layout.staging = place(&layout, 1, staging_bytes(limits));
   }
   return layout;
 }
@@ -77,6 +110,10 @@ static struct layout lay_out(const struct sp_model_config *c, const struct sp_de
 size_t sp_forward_bytes(const struct sp_model_config *config, const struct sp_device *device,
                         const struct sp_batch_limits *limits) {
   return lay_out(config, device, limits).bytes;
+}
+
+size_t sp_forward_host_bytes(const struct sp_device *device, const struct sp_batch_limits *limits) {
+  return device->host_memory ? 0 : pinned_bytes(limits);
 }
 
 static void set_pointers(struct sp_forward *f, const struct layout *layout) {
@@ -94,6 +131,27 @@ static void set_pointers(struct sp_forward *f, const struct layout *layout) {
   f->logp = (float *)(block + layout->logp);
   f->cls = (float *)(block + layout->cls);
   f->staging = block + layout->staging;
+}
+
+/* Host memory: where results arrive, and row numbers that a batch does not have as they are. */
+static enum sp_status take_host_memory(struct sp_forward *f, struct sp_error *err) {
+  const struct sp_batch_limits *limits = &f->limits;
+  f->logp_host = f->logp;
+  f->cls_host = f->cls;
+  if (!f->device->host_memory) {
+    void *pinned;
+    SP_TRY(f->device->backend->alloc_host(f->device, pinned_bytes(limits), &pinned, err));
+    f->pinned = pinned;
+    f->logp_host =
+        (float *)(void *)(f->pinned + sp_round_up(staging_bytes(limits), stage_align));
+    f->cls_host = f->logp_host + limits->targets;
+  }
+  if (!(f->savings & SP_SAVING_HEAD)) {
+    size_t numbers = 2 * limits->tokens + limits->targets;
+    f->renamed = malloc(numbers * sizeof *f->renamed);
+    return f->renamed ? SP_OK : sp_fail_memory(err, numbers * sizeof *f->renamed);
+  }
+  return SP_OK;
 }
 
 enum sp_status sp_forward_create(const struct sp_weights *weights,
@@ -117,12 +175,7 @@ enum sp_status sp_forward_create(const struct sp_weights *weights,
   SP_TRY_GOTO(b->stream_create(f->device, &f->stream, err), destroy);
   SP_TRY_GOTO(b->alloc(f->device, layout.bytes, &f->block, err), destroy);
   set_pointers(f, &layout);
-  size_t numbers = sp_max_size(limits->tokens, limits->targets);
-  f->all_rows = malloc(numbers * sizeof *f->all_rows);
-  if (!f->all_rows) {
-    status = sp_fail_memory(err, numbers * sizeof *f->all_rows);
-    goto destroy;
-  }
+  SP_TRY_GOTO(take_host_memory(f, err), destroy);
   *out = f;
   return SP_OK;
 destroy:
@@ -135,27 +188,82 @@ void sp_forward_destroy(struct sp_forward *f) {
     return;
   }
   const struct sp_backend *b = f->device->backend;
+  if (f->in_flight) { /* nothing may run in memory that is given back */
+    b->finish(f->stream, NULL);
+  }
+  if (f->pinned) {
+    b->free_host(f->device, f->pinned);
+  }
   if (f->block) {
     b->free(f->device, f->block);
   }
   if (f->stream) {
     b->stream_destroy(f->stream);
   }
-  free(f->all_rows);
+  free(f->renamed);
   free(f);
 }
 
-/* The device's view of a host array: the array itself, or a copy in the staging area. */
-static enum sp_status stage(struct sp_forward *f, const void *host, size_t bytes,
-                            const void **device, struct sp_error *err) {
+/* ---- a batch's arrays ---- */
+
+/* The device's view of a host array of 4-byte elements. */
+static const void *stage(struct sp_forward *f, const void *host, size_t count) {
   if (f->device->host_memory) {
-    *device = host;
-    return SP_OK;
+    return host;
   }
-  char *to = f->staging + f->staging_used;
-  f->staging_used = sp_round_up(f->staging_used + bytes, 256);
-  *device = to;
-  return f->device->backend->upload(f->stream, to, host, bytes, err);
+  size_t at = f->staged;
+  if (count > 0) {
+    memcpy(f->pinned + at, host, count * 4);
+  }
+  f->staged = sp_round_up(at + count * 4, stage_align);
+  return f->staging + at;
+}
+
+/* Without `head` the rows that go on are the tokens: what a batch says of its rows is renamed. */
+static void stage_all_rows(struct sp_forward *f, const struct sp_batch *batch) {
+  uint32_t *token = f->renamed;
+  uint32_t *cls_row = token + f->limits.tokens;
+  uint32_t *target_row = cls_row + f->limits.tokens;
+  for (uint32_t t = 0; t < batch->tokens; t++) {
+    token[t] = t;
+  }
+  for (size_t r = 0; r < batch->cls_rows; r++) {
+    cls_row[r] = batch->row_token[batch->cls_row[r]];
+  }
+  for (size_t t = 0; t < batch->targets; t++) {
+    target_row[t] = batch->row_token[batch->mlm_row[batch->target_row[t]]];
+  }
+  f->in.row_token = stage(f, token, batch->tokens);
+  f->in.cls_row = stage(f, cls_row, batch->cls_rows);
+  f->in.target_row = stage(f, target_row, batch->targets);
+}
+
+static enum sp_status stage_batch(struct sp_forward *f, const struct sp_batch *batch,
+                                  struct sp_error *err) {
+  size_t s = batch->sequences;
+  f->staged = 0;
+  f->in = (struct inputs){
+      .base_ids = stage(f, batch->base_ids, batch->base_tokens),
+      .base_start = stage(f, batch->base_start, s),
+      .len = stage(f, batch->len, s),
+      .mask_lo = stage(f, batch->mask_lo, s),
+      .mask_hi = stage(f, batch->mask_hi, s),
+      .token_start = stage(f, batch->token_start, s + 1),
+      .row_start = stage(f, batch->row_start, s + 1),
+      .row_position = stage(f, batch->row_position, batch->rows),
+      .target_id = stage(f, batch->target_id, batch->targets),
+  };
+  if (f->savings & SP_SAVING_HEAD) {
+    f->in.row_token = stage(f, batch->row_token, batch->rows);
+    f->in.mlm_row = stage(f, batch->mlm_row, batch->cls_rows ? batch->rows - batch->cls_rows : 0);
+    f->in.cls_row = stage(f, batch->cls_row, batch->cls_rows);
+    f->in.target_row = stage(f, batch->target_row, batch->targets);
+  } else {
+    stage_all_rows(f, batch);
+  }
+  return f->device->host_memory ? SP_OK
+                                : f->device->backend->upload(f->stream, f->staging, f->pinned,
+                                                             f->staged, err);
 }
 
 /* ---- the encoder ---- */
@@ -167,23 +275,30 @@ static char *row_at(void *data, size_t row, size_t row_bytes) {
 static enum sp_status embed(struct sp_forward *f, const struct sp_batch *batch,
                             struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
-  struct sp_expand_args args = {.sequences = batch->sequences,
+  struct sp_expand_args args = {.base_ids = f->in.base_ids,
+                                .base_start = f->in.base_start,
+                                .len = f->in.len,
+                                .mask_lo = f->in.mask_lo,
+                                .mask_hi = f->in.mask_hi,
+                                .token_start = f->in.token_start,
+                                .sequences = batch->sequences,
                                 .mask_id = f->mask_id,
                                 .pad_id = f->pad_id,
                                 .ids = f->ids,
                                 .positions = f->positions};
-  size_t bytes = batch->sequences * sizeof(uint32_t);
-  SP_TRY(stage(f, batch->base_ids, batch->base_tokens * sizeof(int32_t),
-               (const void **)&args.base_ids, err));
-  SP_TRY(stage(f, batch->base_start, bytes, (const void **)&args.base_start, err));
-  SP_TRY(stage(f, batch->len, bytes, (const void **)&args.len, err));
-  SP_TRY(stage(f, batch->mask_lo, bytes, (const void **)&args.mask_lo, err));
-  SP_TRY(stage(f, batch->mask_hi, bytes, (const void **)&args.mask_hi, err));
-  SP_TRY(stage(f, batch->token_start, bytes + sizeof(uint32_t), (const void **)&args.token_start,
-               err));
   SP_TRY(b->expand(f->stream, &args, err));
   return b->embed(f->stream, f->weights->embedding, f->weights->embedding_norm, f->ids,
                   f->positions, batch->tokens, f->res, f->act, err);
+}
+
+/* x = norm(x + in W^T + bias) and its copy; `sum` has room for the product. */
+static enum sp_status project_norm(struct sp_forward *f, const struct sp_linear *linear,
+                                   const struct sp_norm *norm, const void *in, size_t rows,
+                                   void *sum, void *x, void *x_act, struct sp_error *err) {
+  const struct sp_backend *b = f->device->backend;
+  bool added = f->device->adds_residual;
+  SP_TRY(b->linear(f->stream, linear, in, added ? x : NULL, rows, true, sum, err));
+  return b->add_norm(f->stream, norm, sum, added ? NULL : x, rows, x, x_act, err);
 }
 
 /* ffn(x) added to x, in chunks that stay in a core's cache; x and its copy are overwritten. */
@@ -197,22 +312,16 @@ static enum sp_status feed_forward(struct sp_forward *f, const struct sp_layer *
     char *x = row_at(res, first, d * f->device->res_bytes);
     char *x_act = row_at(act, first, d * f->device->act_bytes);
     char *y = row_at(f->proj, first, d * f->device->res_bytes);
-    SP_TRY(b->linear(f->stream, layer->up, x_act, n, false, f->ffn, err));
-    SP_TRY(b->linear(f->stream, layer->down, f->ffn, n, true, y, err));
-    SP_TRY(b->add_norm(f->stream, layer->output_norm, y, x, n, x, x_act, err));
+    SP_TRY(b->linear(f->stream, layer->up, x_act, NULL, n, false, f->ffn, err));
+    SP_TRY(project_norm(f, layer->down, layer->output_norm, f->ffn, n, y, x, x_act, err));
   }
   return SP_OK;
 }
 
-/* What attention needs to know of a batch, on the device. */
-struct spans {
-  const uint32_t *token_start, *key_len, *token_position; /* every token asks */
-  const uint32_t *row_start, *row_position;               /* scored rows ask */
-};
-
-static enum sp_status attend(struct sp_forward *f, const void *q, size_t q_stride,
-                             const void *k, size_t kv_stride, size_t sequences,
-                             const struct spans *spans, bool scored_rows, struct sp_error *err) {
+/* Either the scored rows ask, or every token. */
+static enum sp_status attend(struct sp_forward *f, const void *q, size_t q_stride, const void *k,
+                             size_t kv_stride, size_t sequences, bool scored_rows,
+                             struct sp_error *err) {
   const struct sp_model_config *c = &f->weights->config;
   struct sp_attention_args args = {
       .q = q,
@@ -224,24 +333,22 @@ static enum sp_status attend(struct sp_forward *f, const void *q, size_t q_strid
       .heads = c->heads,
       .head_dim = c->head_dim,
       .sequences = sequences,
-      .row_start = scored_rows ? spans->row_start : spans->token_start,
-      .row_position = scored_rows ? spans->row_position : spans->token_position,
-      .key_start = spans->token_start,
-      .key_len = spans->key_len,
+      .row_start = scored_rows ? f->in.row_start : f->in.token_start,
+      .row_position = scored_rows ? f->in.row_position : f->positions,
+      .key_start = f->in.token_start,
+      .key_len = f->in.len,
   };
   return f->device->backend->attention(f->stream, &args, err);
 }
 
 static enum sp_status inner_layer(struct sp_forward *f, const struct sp_layer *layer,
-                                  const struct sp_batch *batch, const struct spans *spans,
-                                  struct sp_error *err) {
+                                  const struct sp_batch *batch, struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
   size_t d = f->weights->config.hidden, t = batch->tokens;
   const char *k = (const char *)f->qkv + d * f->device->act_bytes;
-  SP_TRY(b->linear(f->stream, layer->qkv, f->act, t, false, f->qkv, err));
-  SP_TRY(attend(f, f->qkv, 3 * d, k, 3 * d, batch->sequences, spans, false, err));
-  SP_TRY(b->linear(f->stream, layer->o, f->ctx, t, true, f->proj, err));
-  SP_TRY(b->add_norm(f->stream, layer->attention_norm, f->proj, f->res, t, f->res, f->act, err));
+  SP_TRY(b->linear(f->stream, layer->qkv, f->act, NULL, t, false, f->qkv, err));
+  SP_TRY(attend(f, f->qkv, 3 * d, k, 3 * d, batch->sequences, false, err));
+  SP_TRY(project_norm(f, layer->o, layer->attention_norm, f->ctx, t, f->proj, f->res, f->act, err));
   return feed_forward(f, layer, t, f->res, f->act, err);
 }
 
@@ -259,129 +366,114 @@ static enum sp_status gather_rows(struct sp_forward *f, const uint32_t *index, s
 /* The rest of the last layer for rows whose q input is `act` and whose residual is `res`.  q passes
  * through proj's memory, which nothing else needs yet. */
 static enum sp_status last_layer_rows(struct sp_forward *f, const struct sp_layer *layer,
-                                      const struct sp_batch *batch, const struct spans *spans,
-                                      bool scored_rows, size_t rows, void *res, void *act,
-                                      struct sp_error *err) {
+                                      const struct sp_batch *batch, bool scored_rows, size_t rows,
+                                      void *res, void *act, struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
   size_t d = f->weights->config.hidden;
-  SP_TRY(b->linear(f->stream, layer->q, act, rows, false, f->proj, err));
-  SP_TRY(attend(f, f->proj, d, f->qkv, 2 * d, batch->sequences, spans, scored_rows, err));
-  SP_TRY(b->linear(f->stream, layer->o, f->ctx, rows, true, f->proj, err));
-  SP_TRY(b->add_norm(f->stream, layer->attention_norm, f->proj, res, rows, res, act, err));
+  SP_TRY(b->linear(f->stream, layer->q, act, NULL, rows, false, f->proj, err));
+  SP_TRY(attend(f, f->proj, d, f->qkv, 2 * d, batch->sequences, scored_rows, err));
+  SP_TRY(project_norm(f, layer->o, layer->attention_norm, f->ctx, rows, f->proj, res, act, err));
   return feed_forward(f, layer, rows, res, act, err);
 }
 
 /* Leaves the batch's scored rows in row_res and row_act; without the head saving every token's. */
 static enum sp_status last_layer(struct sp_forward *f, const struct sp_layer *layer,
-                                 const struct sp_batch *batch, const struct spans *spans,
-                                 struct sp_error *err) {
+                                 const struct sp_batch *batch, struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
   bool head = (f->savings & SP_SAVING_HEAD) != 0;
   bool trim = head && (f->savings & SP_SAVING_TRIM);
   size_t rows = head ? batch->rows : batch->tokens;
-  const uint32_t *index;
-  SP_TRY(b->linear(f->stream, layer->kv, f->act, batch->tokens, false, f->qkv, err));
+  SP_TRY(b->linear(f->stream, layer->kv, f->act, NULL, batch->tokens, false, f->qkv, err));
   if (!trim) {
-    SP_TRY(last_layer_rows(f, layer, batch, spans, false, batch->tokens, f->res, f->act, err));
+    SP_TRY(last_layer_rows(f, layer, batch, false, batch->tokens, f->res, f->act, err));
   }
-  for (uint32_t t = 0; t < batch->tokens && !head; t++) {
-    f->all_rows[t] = t;
-  }
-  SP_TRY(stage(f, head ? batch->row_token : f->all_rows, rows * sizeof *index,
-               (const void **)&index, err));
-  SP_TRY(gather_rows(f, index, rows, err));
-  return trim ? last_layer_rows(f, layer, batch, spans, true, rows, f->row_res, f->row_act, err)
-              : SP_OK;
+  SP_TRY(gather_rows(f, f->in.row_token, rows, err));
+  return trim ? last_layer_rows(f, layer, batch, true, rows, f->row_res, f->row_act, err) : SP_OK;
 }
 
 /* ---- heads ---- */
 
-/* Rows with targets, as the vocabulary head reads them. */
-struct head_rows {
-  void *in;
-  size_t rows;
-  const uint32_t *target_row; /* host (N) */
-};
-
-static enum sp_status choose_mlm_rows(struct sp_forward *f, const struct sp_batch *batch,
-                                      struct head_rows *out, struct sp_error *err) {
+static enum sp_status mlm_head(struct sp_forward *f, const struct sp_batch *batch,
+                               struct sp_error *err) {
+  const struct sp_backend *b = f->device->backend;
+  bool head = (f->savings & SP_SAVING_HEAD) != 0;
+  size_t rows = head ? batch->rows - batch->cls_rows : batch->tokens;
   size_t row_bytes = f->weights->config.hidden * f->device->act_bytes;
-  *out = (struct head_rows){f->row_act, batch->rows, batch->target_row};
-  if (!(f->savings & SP_SAVING_HEAD)) {
-    for (size_t t = 0; t < batch->targets; t++) {
-      f->all_rows[t] = batch->row_token[batch->mlm_row[batch->target_row[t]]];
-    }
-    *out = (struct head_rows){f->row_act, batch->tokens, f->all_rows};
-  } else if (batch->cls_rows > 0) { /* row_act holds other rows too */
-    const uint32_t *mlm_row;
-    *out = (struct head_rows){f->ctx, batch->rows - batch->cls_rows, batch->target_row};
-    SP_TRY(stage(f, batch->mlm_row, out->rows * sizeof *mlm_row, (const void **)&mlm_row, err));
-    SP_TRY(f->device->backend->gather(f->stream, f->row_act, row_bytes, mlm_row, out->rows, f->ctx,
-                                      err));
+  void *normed = f->device->act_bytes == f->device->res_bytes ? f->proj : f->ctx;
+  const void *in = f->row_act;
+  if (head && batch->cls_rows > 0) { /* row_act holds other rows too */
+    SP_TRY(b->gather(f->stream, f->row_act, row_bytes, f->in.mlm_row, rows, f->ctx, err));
+    in = f->ctx;
+  }
+  SP_TRY(b->linear(f->stream, f->weights->transform, in, NULL, rows, true, f->proj, err));
+  SP_TRY(b->add_norm(f->stream, f->weights->transform_norm, f->proj, NULL, rows, f->proj, normed,
+                     err));
+  return b->vocab_logp(f->stream, f->weights->vocab, normed, rows, f->in.target_row,
+                       f->in.target_id, batch->targets, f->logp, err);
+}
+
+static enum sp_status cls_head(struct sp_forward *f, const struct sp_batch *batch,
+                               struct sp_error *err) {
+  const struct sp_backend *b = f->device->backend;
+  size_t row_bytes = f->weights->config.hidden * f->device->res_bytes;
+  SP_TRY(b->gather(f->stream, f->row_res, row_bytes, f->in.cls_row, batch->cls_rows, f->proj, err));
+  return b->score_head(f->stream, (const struct sp_dense *const *)f->weights->cls,
+                       f->weights->n_cls, f->proj, batch->cls_rows, f->cls, err);
+}
+
+/* ---- a batch ---- */
+
+static enum sp_status queue_results(struct sp_forward *f, struct sp_error *err) {
+  const struct sp_backend *b = f->device->backend;
+  if (f->device->host_memory) {
+    return SP_OK;
+  }
+  if (f->cls_rows > 0) {
+    SP_TRY(b->download(f->stream, f->cls_host, f->cls, f->cls_rows * sizeof *f->cls, err));
+  }
+  return f->targets > 0 ? b->download(f->stream, f->logp_host, f->logp,
+                                      f->targets * sizeof *f->logp, err)
+                        : SP_OK;
+}
+
+enum sp_status sp_forward_begin(struct sp_forward *f, const struct sp_batch *batch,
+                                struct sp_error *err) {
+  size_t layers = f->weights->config.layers;
+  f->targets = batch->targets;
+  f->cls_rows = batch->cls_rows;
+  f->in_flight = true;
+  SP_TRY(stage_batch(f, batch, err));
+  SP_TRY(embed(f, batch, err));
+  for (size_t l = 0; l + 1 < layers; l++) {
+    SP_TRY(inner_layer(f, &f->weights->layers[l], batch, err));
+  }
+  SP_TRY(last_layer(f, &f->weights->layers[layers - 1], batch, err));
+  if (batch->cls_rows > 0) {
+    SP_TRY(cls_head(f, batch, err));
+  }
+  if (batch->targets > 0) {
+    SP_TRY(mlm_head(f, batch, err));
+  }
+  return queue_results(f, err);
+}
+
+enum sp_status sp_forward_end(struct sp_forward *f, float *logp, float *cls,
+                              struct sp_error *err) {
+  f->in_flight = false;
+  SP_TRY(f->device->backend->finish(f->stream, err));
+  if (f->targets > 0) {
+    memcpy(logp, f->logp_host, f->targets * sizeof *logp);
+  }
+  if (f->cls_rows > 0) {
+    memcpy(cls, f->cls_host, f->cls_rows * sizeof *cls);
   }
   return SP_OK;
 }
 
-static enum sp_status mlm_head(struct sp_forward *f, const struct sp_batch *batch, float *logp,
-                               struct sp_error *err) {
-  const struct sp_backend *b = f->device->backend;
-  void *normed = f->device->act_bytes == f->device->res_bytes ? f->proj : f->ctx;
-  struct head_rows head;
-  const uint32_t *target_row;
-  const int32_t *target_id;
-  SP_TRY(choose_mlm_rows(f, batch, &head, err));
-  SP_TRY(stage(f, head.target_row, batch->targets * 4, (const void **)&target_row, err));
-  SP_TRY(stage(f, batch->target_id, batch->targets * 4, (const void **)&target_id, err));
-  SP_TRY(b->linear(f->stream, f->weights->transform, head.in, head.rows, true, f->proj, err));
-  SP_TRY(b->add_norm(f->stream, f->weights->transform_norm, f->proj, NULL, head.rows, f->proj,
-                     normed, err));
-  SP_TRY(b->vocab_logp(f->stream, f->weights->vocab, normed, head.rows, target_row, target_id,
-                       batch->targets, f->logp, err));
-  return b->download(f->stream, logp, f->logp, batch->targets * sizeof *logp, err);
-}
-
-static enum sp_status cls_head(struct sp_forward *f, const struct sp_batch *batch, float *cls,
-                               struct sp_error *err) {
-  const struct sp_backend *b = f->device->backend;
-  size_t row_bytes = f->weights->config.hidden * f->device->res_bytes;
-  const uint32_t *host = batch->cls_row, *cls_row;
-  if (!(f->savings & SP_SAVING_HEAD)) {
-    for (size_t r = 0; r < batch->cls_rows; r++) {
-      f->all_rows[r] = batch->row_token[batch->cls_row[r]];
-    }
-    host = f->all_rows;
-  }
-  SP_TRY(stage(f, host, batch->cls_rows * sizeof *cls_row, (const void **)&cls_row, err));
-  SP_TRY(b->gather(f->stream, f->row_res, row_bytes, cls_row, batch->cls_rows, f->proj, err));
-  SP_TRY(b->score_head(f->stream, (const struct sp_dense *const *)f->weights->cls,
-                       f->weights->n_cls, f->proj, batch->cls_rows, f->cls, err));
-  return b->download(f->stream, cls, f->cls, batch->cls_rows * sizeof *cls, err);
-}
-
 enum sp_status sp_forward_run(struct sp_forward *f, const struct sp_batch *batch, float *logp,
                               float *cls, struct sp_error *err) {
-  const struct sp_backend *b = f->device->backend;
-  size_t layers = f->weights->config.layers, s = batch->sequences;
-  struct spans spans;
-  f->staging_used = 0;
-  SP_TRY(embed(f, batch, err));
-  SP_TRY(stage(f, batch->token_start, (s + 1) * 4, (const void **)&spans.token_start, err));
-  SP_TRY(stage(f, batch->len, s * 4, (const void **)&spans.key_len, err));
-  SP_TRY(stage(f, batch->token_position, batch->tokens * 4, (const void **)&spans.token_position,
-               err));
-  SP_TRY(stage(f, batch->row_start, (s + 1) * 4, (const void **)&spans.row_start, err));
-  SP_TRY(stage(f, batch->row_position, batch->rows * 4, (const void **)&spans.row_position, err));
-  for (size_t l = 0; l + 1 < layers; l++) {
-    SP_TRY(inner_layer(f, &f->weights->layers[l], batch, &spans, err));
-  }
-  SP_TRY(last_layer(f, &f->weights->layers[layers - 1], batch, &spans, err));
-  if (batch->cls_rows > 0) {
-    SP_TRY(cls_head(f, batch, cls, err));
-  }
-  if (batch->targets > 0) {
-    SP_TRY(mlm_head(f, batch, logp, err));
-  }
-  return b->finish(f->stream, err);
+  SP_TRY(sp_forward_begin(f, batch, err));
+  return sp_forward_end(f, logp, cls, err);
 }
 
 double sp_forward_flops(const struct sp_model_config *c, unsigned savings, double tokens,

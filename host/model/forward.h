@@ -1,7 +1,8 @@
 /* forward.h - the encoder, written once, one backend op a line.
  *
- * A forward is one stream's buffers; create as many as there are threads. Its memory is taken at
- * creation, a pure function of the model and the limits (sp_forward_bytes); a run allocates nothing.
+ * A forward is one stream's buffers and one batch in flight; create as many as a device shall work
+ * on at once. Its memory is taken at creation, a pure function of the model and the limits
+ * (sp_forward_bytes); a batch allocates nothing.
  * Source: BERT, Devlin et al. 2018; post-LayerNorm encoder with learned absolute positions. */
 #ifndef SP_MODEL_FORWARD_H
 #define SP_MODEL_FORWARD_H
@@ -25,16 +26,25 @@ enum sp_saving {
 
 struct sp_forward;
 
+/* Device memory of a forward, and host memory beside it. */
 size_t sp_forward_bytes(const struct sp_model_config *config, const struct sp_device *device,
                         const struct sp_batch_limits *limits);
+size_t sp_forward_host_bytes(const struct sp_device *device, const struct sp_batch_limits *limits);
 SP_MUST_CHECK enum sp_status sp_forward_create(const struct sp_weights *weights,
                                                const struct sp_batch_limits *limits,
                                                unsigned savings, int32_t mask_id, int32_t pad_id,
                                                struct sp_forward **out, struct sp_error *err);
 void sp_forward_destroy(struct sp_forward *forward);
 
-/* Runs one batch to its end. logp (N) log-probabilities of the targets, cls (cls_rows) outputs of
- * the scalar head; both host memory, in the batch's order. */
+/* Queues one batch; `batch` and its arrays must stay as they are until the end. After a failure
+ * the forward can only be destroyed. */
+SP_MUST_CHECK enum sp_status sp_forward_begin(struct sp_forward *forward,
+                                              const struct sp_batch *batch, struct sp_error *err);
+/* Waits for the batch that was begun. logp (N) log-probabilities of the targets, cls (cls_rows)
+ * outputs of the scalar head; both host memory, in the batch's order. */
+SP_MUST_CHECK enum sp_status sp_forward_end(struct sp_forward *forward, float *logp, float *cls,
+                                            struct sp_error *err);
+/* The one after the other. */
 SP_MUST_CHECK enum sp_status sp_forward_run(struct sp_forward *forward,
                                             const struct sp_batch *batch, float *logp, float *cls,
                                             struct sp_error *err);

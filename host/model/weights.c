@@ -4,11 +4,13 @@
 
 #include "checked.h"
 
-/* Widens tensors into one scratch buffer, part after part, and hands it to the device. */
+/* Widens tensors into one scratch buffer, part after part, and hands it to the device; or hands over
+ * nothing but shapes. */
 struct packer {
   struct sp_device *device;
   const struct sp_backend *backend;
-  float *weight, *bias;
+  bool shapes_only;
+  float *weight, *bias; /* NULL as long as only shapes are handed over */
   size_t weight_room, bias_room;
   struct sp_error *err;
 };
@@ -33,6 +35,9 @@ static size_t elements(const struct sp_tensor *tensor) {
 /* Stacks the linears' weights and biases: their outputs one after the other. */
 static enum sp_status stack(struct packer *p, const struct sp_ckpt_linear *const *parts, size_t n) {
   size_t weights = 0, biases = 0;
+  if (p->shapes_only) {
+    return SP_OK;
+  }
   for (size_t i = 0; i < n; i++) {
     weights += elements(parts[i]->weight);
     biases += parts[i]->out;
@@ -63,30 +68,49 @@ static enum sp_status make_linear(struct packer *p, const struct sp_ckpt_linear 
                                    rows, out, p->err);
 }
 
-static enum sp_status make_norm(struct packer *p, const struct sp_ckpt_norm *from, float eps,
-                                struct sp_norm **out) {
-  size_t d = elements(from->gamma);
+static enum sp_status read_norm(struct packer *p, const struct sp_ckpt_norm *from, size_t d) {
+  if (p->shapes_only) {
+    return SP_OK;
+  }
   if (!grow(&p->weight, &p->weight_room, d) || !grow(&p->bias, &p->bias_room, d)) {
     return sp_fail_memory(p->err, d * sizeof(float));
   }
   sp_tensor_to_f32(from->gamma, 0, d, p->weight);
   sp_tensor_to_f32(from->beta, 0, d, p->bias);
+  return SP_OK;
+}
+
+static enum sp_status make_norm(struct packer *p, const struct sp_ckpt_norm *from, float eps,
+                                struct sp_norm **out) {
+  size_t d = elements(from->gamma);
+  SP_TRY(read_norm(p, from, d));
   return p->backend->norm_create(p->device, p->weight, p->bias, d, eps, out, p->err);
+}
+
+/* weight: the words, then type 0; bias: the positions. */
+static enum sp_status read_embedding(struct packer *p, const struct sp_checkpoint *from) {
+  size_t hidden = from->config.hidden;
+  size_t words = elements(from->word_embeddings), positions = elements(from->position_embeddings);
+  if (p->shapes_only) {
+    return SP_OK;
+  }
+  if (!grow(&p->weight, &p->weight_room, words + hidden) ||
+      !grow(&p->bias, &p->bias_room, positions)) {
+    return sp_fail_memory(p->err, words * sizeof(float));
+  }
+  sp_tensor_to_f32(from->word_embeddings, 0, words, p->weight);
+  sp_tensor_to_f32(from->token_type_embeddings, 0, hidden, p->weight + words);
+  sp_tensor_to_f32(from->position_embeddings, 0, positions, p->bias);
+  return SP_OK;
 }
 
 static enum sp_status make_embedding(struct packer *p, const struct sp_checkpoint *from,
                                      struct sp_embedding **out) {
   const struct sp_model_config *c = &from->config;
-  size_t words = elements(from->word_embeddings), positions = elements(from->position_embeddings);
-  if (!grow(&p->weight, &p->weight_room, words + c->hidden) ||
-      !grow(&p->bias, &p->bias_room, positions)) {
-    return sp_fail_memory(p->err, words * sizeof(float));
-  }
-  sp_tensor_to_f32(from->word_embeddings, 0, words, p->weight);
-  sp_tensor_to_f32(from->token_type_embeddings, 0, c->hidden, p->weight + words);
-  sp_tensor_to_f32(from->position_embeddings, 0, positions, p->bias);
-  return p->backend->embedding_create(p->device, p->weight, p->bias, p->weight + words,
-                                      c->vocab_size, c->max_positions, c->hidden, out, p->err);
+  SP_TRY(read_embedding(p, from));
+  const float *type0 = p->shapes_only ? NULL : p->weight + elements(from->word_embeddings);
+  return p->backend->embedding_create(p->device, p->weight, p->bias, type0, c->vocab_size,
+                                      c->max_positions, c->hidden, out, p->err);
 }
 
 static enum sp_status make_layer(struct packer *p, const struct sp_model_config *c,
@@ -154,26 +178,38 @@ static enum sp_status make_all(struct packer *p, const struct sp_checkpoint *fro
   return with_cls ? make_cls(p, from, to) : SP_OK;
 }
 
-enum sp_status sp_weights_create(struct sp_device *device, const struct sp_checkpoint *checkpoint,
-                                 bool with_mlm, bool with_cls, struct sp_weights **out,
-                                 struct sp_error *err) {
+static enum sp_status create(struct packer *p, const struct sp_checkpoint *checkpoint,
+                             bool with_mlm, bool with_cls, struct sp_weights **out) {
   *out = NULL;
   struct sp_weights *weights = calloc(1, sizeof *weights);
   if (!weights) {
-    return sp_fail_memory(err, sizeof *weights);
+    return sp_fail_memory(p->err, sizeof *weights);
   }
-  weights->device = device;
+  weights->device = p->device;
   weights->config = checkpoint->config;
-  struct packer p = {.device = device, .backend = device->backend, .err = err};
-  enum sp_status status = make_all(&p, checkpoint, with_mlm, with_cls, weights);
-  free(p.weight);
-  free(p.bias);
+  enum sp_status status = make_all(p, checkpoint, with_mlm, with_cls, weights);
+  free(p->weight);
+  free(p->bias);
   if (status != SP_OK) {
     sp_weights_destroy(weights);
     return status;
   }
   *out = weights;
   return SP_OK;
+}
+
+enum sp_status sp_weights_create(struct sp_device *device, const struct sp_checkpoint *checkpoint,
+                                 bool with_mlm, bool with_cls, struct sp_weights **out,
+                                 struct sp_error *err) {
+  struct packer p = {.device = device, .backend = device->backend, .err = err};
+  return create(&p, checkpoint, with_mlm, with_cls, out);
+}
+
+enum sp_status sp_weights_reserve(struct sp_device *device, const struct sp_checkpoint *checkpoint,
+                                  bool with_mlm, bool with_cls, struct sp_weights **out,
+                                  struct sp_error *err) {
+  struct packer p = {.device = device, .backend = device->backend, .shapes_only = true, .err = err};
+  return create(&p, checkpoint, with_mlm, with_cls, out);
 }
 
 void sp_weights_destroy(struct sp_weights *weights) {

@@ -38,6 +38,11 @@ SP_MUST_CHECK enum sp_status sp_weights_create(struct sp_device *device,
                                                const struct sp_checkpoint *checkpoint,
                                                bool with_mlm, bool with_cls,
                                                struct sp_weights **out, struct sp_error *err);
+/* The same objects without their values: what the backend's share_weights fills. */
+SP_MUST_CHECK enum sp_status sp_weights_reserve(struct sp_device *device,
+                                                const struct sp_checkpoint *checkpoint,
+                                                bool with_mlm, bool with_cls,
+                                                struct sp_weights **out, struct sp_error *err);
 void sp_weights_destroy(struct sp_weights *weights);
 
 #ifdef __cplusplus

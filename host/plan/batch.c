@@ -52,7 +52,6 @@ bool sp_batch_init(struct sp_batch *batch, const struct sp_batch_limits *limits,
   TAKE(batch->row_start, t + 1);
   TAKE(batch->row_position, t);
   TAKE(batch->row_token, t);
-  TAKE(batch->token_position, t);
   TAKE(batch->mlm_row, t);
   TAKE(batch->cls_row, t);
   TAKE(batch->target_row, limits->targets);
@@ -111,10 +110,7 @@ void sp_batch_fill(struct sp_batch *batch, const struct sp_plan *plan, struct sp
     batch->token_start[i] = (uint32_t)batch->tokens;
     batch->row_start[i] = (uint32_t)batch->rows;
     fill_rows(batch, plan, range.first + i, (uint32_t)batch->tokens);
-    uint32_t slots = pack ? len : longest;
-    for (uint32_t t = 0; t < slots; t++) { /* padding stands at position 0, which always exists */
-      batch->token_position[batch->tokens++] = t < len ? t : 0;
-    }
+    batch->tokens += pack ? len : longest;
   }
   batch->token_start[range.count] = (uint32_t)batch->tokens;
   batch->row_start[range.count] = (uint32_t)batch->rows;

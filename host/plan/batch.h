@@ -36,7 +36,6 @@ struct sp_batch {
   uint32_t *row_start;       /* (S + 1) scored rows of each sequence */
   uint32_t *row_position;    /* (R) in its sequence */
   uint32_t *row_token;       /* (R) packed token */
-  uint32_t *token_position;  /* (T) position in its sequence, for products over every token */
   uint32_t *mlm_row;         /* (R - cls_rows) rows that have targets */
   uint32_t *cls_row;         /* (cls_rows) */
   uint32_t *target_row;      /* (N) index into mlm_row */

@@ -29,6 +29,10 @@ TEST_F(JsonTest, Env) {
   EXPECT_GE(Integer(json, "cpu.processors"), Integer(json, "cpu.usable"));
   EXPECT_GT(Integer(json, "memory_bytes"), 1 << 20);
   EXPECT_STREQ(json_string_value(json_array_get(Member(json, "devices"), 0)), "cpu");
+  json_t *cpus = Member(json, "device_list.cpu");
+  ASSERT_EQ(json_array_size(cpus), 1u);
+  const std::string cpu = json_string_value(json_array_get(cpus, 0));
+  EXPECT_EQ(cpu.rfind("cpu " + String(json, "cpu.isa"), 0), 0u) << cpu;
 }
 
 TEST_F(JsonTest, Model) {
@@ -100,6 +104,20 @@ TEST_F(JsonTest, Plan) {
   EXPECT_GT(json_real_value(Member(json, "counts.flops")), 0);
   EXPECT_GT(json_real_value(Member(json, "estimated_seconds")), 0);
   EXPECT_GT(Integer(json, "memory_bytes"), 0);
+  EXPECT_EQ(Integer(json, "devices"), 1);
+  EXPECT_EQ(Integer(json, "device_bytes"), 0) << "the processors have none of their own";
+}
+
+TEST_F(JsonTest, BenchEngine) {
+  Said said = Program("bench engine --json --seconds 1 --device cpu --dtype f32 --length 6 --hyps 4"
+                      " --model " + Path("model"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  Json json = ParseJson(said.out);
+  ExpectHead(json, "bench engine");
+  EXPECT_EQ(Integer(json, "devices"), 1);
+  EXPECT_EQ(Integer(json, "sequences"), 16);
+  EXPECT_GT(Integer(json, "batch_tokens"), 0);
+  EXPECT_GT(json_real_value(Member(json, "copies_per_s")), 0);
 }
 
 TEST_F(JsonTest, ScoreAndVerify) {
@@ -110,6 +128,8 @@ TEST_F(JsonTest, ScoreAndVerify) {
   EXPECT_EQ(String(json, "out"), Path("run"));
   EXPECT_EQ(String(json, "dtype"), "f32");
   EXPECT_EQ(Integer(json, "threads"), 2);
+  EXPECT_EQ(Integer(json, "devices"), 1);
+  EXPECT_EQ(Integer(json, "devices_lost"), 0);
   EXPECT_EQ(Integer(json, "shards"), 3);
   EXPECT_EQ(Integer(json, "shards_resumed"), 0);
   EXPECT_EQ(Integer(json, "counts.hyps"), 120);

@@ -104,6 +104,7 @@ sp_score_options ToOptions(Job &job, const std::vector<const char *> &archives, 
   options.format = OrNull(job.format);
   options.methods = OrNull(job.methods);
   options.out = OrNull(job.out);
+  options.device = OrNull(job.device);
   options.dtype = OrNull(job.dtype);
   options.on_long = OrNull(job.on_long);
   options.letter_case = OrNull(job.letter_case);

@@ -34,8 +34,8 @@ std::string ToJsonl(const Archive &archive);
 
 // The caller's options, with strings that live as long.
 struct Job {
-  std::string model, out, methods = "pll", dtype = "f32", without, eos, on_long, letter_case,
-                          cls_sign, format;
+  std::string model, out, methods = "pll", dtype = "f32", device, without, eos, on_long,
+                          letter_case, cls_sign, format;
   std::vector<std::string> archives;
   size_t threads = 2, shard_utts = 0, batch_tokens = 0;
   uint64_t limit = 0;

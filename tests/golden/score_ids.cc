@@ -75,8 +75,9 @@ ScoringModel::ScoringModel(const std::string &directory, const char *device, sp_
   sp_status status = sp_tokenizer_open(directory.c_str(), &parts_->tokenizer, &err);
   if (status == SP_OK)
     status = sp_backend_find(device, &backend, &spec, &err);
+  size_t opened = 0;
   if (status == SP_OK)
-    status = backend->open(spec, compute, &parts_->device, &err);
+    status = backend->open(spec, compute, &parts_->device, 1, &opened, &err);
   if (status == SP_OK)
     status = sp_checkpoint_open(directory.c_str(), &checkpoint, &err);
   if (status == SP_OK) {
@@ -98,12 +99,13 @@ bool ScoringModel::HasDevice(const char *device) {
   sp_error err{};
   const sp_backend *backend = nullptr;
   const char *spec = nullptr;
-  sp_device *opened = nullptr;
+  sp_device *device_opened = nullptr;
+  size_t opened = 0;
   sp_status status = sp_backend_find(device, &backend, &spec, &err);
   if (status == SP_OK)
-    status = backend->open(spec, SP_COMPUTE_F32, &opened, &err);
+    status = backend->open(spec, SP_COMPUTE_F32, &device_opened, 1, &opened, &err);
   if (status == SP_OK)
-    backend->close(opened);
+    backend->close(device_opened);
   if (status != SP_OK && status != SP_EUSAGE)
     throw std::runtime_error(err.message);
   return status == SP_OK;

@@ -1,4 +1,8 @@
 // op_test.h - what the op tests share: a device per case, row buffers, and the error criteria.
+//
+// The tests are of one backend, SP_TEST_DEVICE ("cpu"; tests/gpu and tests/cuda compile them again
+// for "cuda"). What they hand to ops lies in the device's memory: Put and Rows bring it there, Get
+// and Read back, after all that was queued.
 #ifndef SP_TESTS_OP_TEST_H
 #define SP_TESTS_OP_TEST_H
 
@@ -6,6 +10,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <random>
@@ -15,6 +20,15 @@
 #include "backend.h"
 #include "bf16.h"
 
+#ifndef SP_TEST_DEVICE
+#define SP_TEST_DEVICE "cpu"
+#endif
+#ifdef SP_TEST_SLOW  // on the emulator, whose products are plain loops
+#define SP_SLOW_DEVICE true
+#else
+#define SP_SLOW_DEVICE false
+#endif
+
 namespace sp_test {
 
 struct Case {
@@ -22,10 +36,12 @@ struct Case {
   sp_compute compute;
 };
 
-// Every set of kernels that the CPU has, in both compute types.
+// Every set of kernels that the CPU has, in both compute types; of another device the first.
 inline std::vector<Case> AllCases() {
   std::vector<Case> cases;
-  for (const char *spec : {"", "built-in", "avx2", "baseline"}) {
+  const bool cpu = std::string(SP_TEST_DEVICE) == "cpu";
+  for (const char *spec : cpu ? std::vector<const char *>{"", "built-in", "avx2", "baseline"}
+                              : std::vector<const char *>{""}) {
     cases.push_back({spec, SP_COMPUTE_F32});
     cases.push_back({spec, SP_COMPUTE_BF16});
   }
@@ -41,8 +57,9 @@ inline std::string CaseName(const ::testing::TestParamInfo<Case> &info) {
   return name + (info.param.compute == SP_COMPUTE_F32 ? "_f32" : "_bf16");
 }
 
-#define SP_OP_CASES(suite) \
-  INSTANTIATE_TEST_SUITE_P(Cpu, suite, ::testing::ValuesIn(sp_test::AllCases()), sp_test::CaseName)
+#define SP_OP_CASES(suite)                                                          \
+  INSTANTIATE_TEST_SUITE_P(Device, suite, ::testing::ValuesIn(sp_test::AllCases()), \
+                           sp_test::CaseName)
 
 inline float RoundBf16(float x) {
   return sp_bf16_to_f32(sp_bf16_from_f32(x));
@@ -71,24 +88,34 @@ inline std::vector<float> RoundedAct(std::vector<float> v, sp_compute compute) {
 class OpTest : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    const sp_backend *const *list;
-    size_t count;
-    list = sp_backend_list(&count);
-    backend_ = list[0];
-    sp_status status = backend_->open(GetParam().spec, GetParam().compute, &device_, &err_);
+    const char *ignored;
+    size_t opened = 0;
+    ASSERT_EQ(sp_backend_find(SP_TEST_DEVICE, &backend_, &ignored, &err_), SP_OK) << err_.message;
+    sp_status status =
+        backend_->open(GetParam().spec, GetParam().compute, &device_, 1, &opened, &err_);
     if (status == SP_EUSAGE)  // this processor lacks the instruction set of the variant
+      GTEST_SKIP() << err_.message;
+    char line[1][SP_DEVICE_LINE];
+    if (status != SP_OK && backend_->list(line, 1) == 0)
       GTEST_SKIP() << err_.message;
     ASSERT_EQ(status, SP_OK) << err_.message;
     compute_ = device_->compute;
     bf16_ = compute_ == SP_COMPUTE_BF16;
+    narrow_ = device_->res_bytes == 2;
   }
 
   void TearDown() override {
     if (!device_)
       return;
     EndStream();
+    if (copies_)
+      backend_->stream_destroy(copies_);
     FreeMemory();
     backend_->close(device_);
+  }
+
+  bool IsCpu() const {
+    return std::string(backend_->name) == "cpu";
   }
 
   // After the weights of a test are made.
@@ -118,6 +145,35 @@ class OpTest : public ::testing::TestWithParam<Case> {
     return data;
   }
 
+  // Copies of host arrays on the device, and back; on the CPU without a byte to spare, for the
+  // address sanitizer.
+  template <typename T>
+  T *Put(const std::vector<T> &v) {
+    size_t bytes = v.size() * sizeof(T);
+    if (device_->host_memory) {
+      arrays_.push_back(std::make_unique<char[]>(bytes));
+      memcpy(arrays_.back().get(), v.data(), bytes);
+      return reinterpret_cast<T *>(arrays_.back().get());
+    }
+    void *data = Alloc(bytes);
+    Upload(data, v.data(), bytes);
+    return static_cast<T *>(data);
+  }
+  template <typename T>
+  std::vector<T> Get(const void *data, size_t n) {
+    std::vector<T> v(n);
+    Finish();
+    EXPECT_EQ(backend_->download(Copies(), v.data(), data, n * sizeof(T), &err_), SP_OK)
+        << err_.message;
+    EXPECT_EQ(backend_->finish(Copies(), &err_), SP_OK) << err_.message;
+    return v;
+  }
+  void Finish() {
+    if (stream_) {
+      EXPECT_EQ(backend_->finish(stream_, &err_), SP_OK) << err_.message;
+    }
+  }
+
   size_t RoundedRows(size_t rows) const {
     size_t q = device_->row_quantum;
     return (rows + q - 1) / q * q;
@@ -125,40 +181,26 @@ class OpTest : public ::testing::TestWithParam<Case> {
 
   // Room for `rows` rows as the contract asks; the surplus holds `poison`.
   void *ActRows(const std::vector<float> &v, size_t rows, size_t columns, float poison = 1e30f) {
-    size_t all = RoundedRows(rows) * columns;
-    void *data = Alloc(all * device_->act_bytes);
-    for (size_t i = 0; i < all; i++)
-      SetAct(data, i, i < rows * columns ? v[i] : poison);
-    return data;
+    return Rows(v, rows, columns, poison, device_->act_bytes);
   }
   void *ActRows(size_t rows, size_t columns) {
     return Alloc(RoundedRows(rows) * columns * device_->act_bytes);
   }
-  float *F32Rows(const std::vector<float> &v, size_t rows, size_t columns, float poison = 1e30f) {
-    size_t all = RoundedRows(rows) * columns;
-    float *data = static_cast<float *>(Alloc(all * sizeof(float)));
-    for (size_t i = 0; i < all; i++)
-      data[i] = i < rows * columns ? v[i] : poison;
-    return data;
+  void *ResRows(const std::vector<float> &v, size_t rows, size_t columns, float poison = 1e30f) {
+    return Rows(v, rows, columns, poison, device_->res_bytes);
   }
-  float *F32Rows(size_t rows, size_t columns) {
-    return static_cast<float *>(Alloc(RoundedRows(rows) * columns * sizeof(float)));
+  void *ResRows(size_t rows, size_t columns) {
+    return Alloc(RoundedRows(rows) * columns * device_->res_bytes);
   }
-
-  void SetAct(void *data, size_t i, float x) const {
-    if (bf16_) {
-      static_cast<uint16_t *>(data)[i] = sp_bf16_from_f32(x);
-    } else {
-      static_cast<float *>(data)[i] = x;
-    }
+  std::vector<float> ReadAct(const void *data, size_t n) {
+    return Read(data, n, device_->act_bytes);
   }
-  std::vector<float> ReadAct(const void *data, size_t n) const {
-    std::vector<float> v(n);
-    for (size_t i = 0; i < n; i++) {
-      v[i] = bf16_ ? sp_bf16_to_f32(static_cast<const uint16_t *>(data)[i])
-                   : static_cast<const float *>(data)[i];
-    }
-    return v;
+  std::vector<float> ReadRes(const void *data, size_t n) {
+    return Read(data, n, device_->res_bytes);
+  }
+  // What a res element holds of x.
+  float RoundRes(float x) const {
+    return narrow_ ? RoundBf16(x) : x;
   }
 
   const sp_backend *backend_ = nullptr;
@@ -166,10 +208,47 @@ class OpTest : public ::testing::TestWithParam<Case> {
   sp_stream *stream_ = nullptr;
   sp_compute compute_ = SP_COMPUTE_F32;
   bool bf16_ = false;
+  bool narrow_ = false;  // the residual stream is bf16
   sp_error err_{};
 
  private:
+  // A stream of its own: a test's is made after its weights.
+  sp_stream *Copies() {
+    if (!copies_) {
+      EXPECT_EQ(backend_->stream_create(device_, &copies_, &err_), SP_OK) << err_.message;
+    }
+    return copies_;
+  }
+  void Upload(void *to, const void *from, size_t bytes) {
+    EXPECT_EQ(backend_->upload(Copies(), to, from, bytes, &err_), SP_OK) << err_.message;
+    EXPECT_EQ(backend_->finish(Copies(), &err_), SP_OK) << err_.message;
+  }
+  void *Rows(const std::vector<float> &v, size_t rows, size_t columns, float poison,
+             size_t element) {
+    size_t all = RoundedRows(rows) * columns;
+    std::vector<char> host(all * element);
+    for (size_t i = 0; i < all; i++) {
+      float x = i < rows * columns ? v[i] : poison;
+      uint16_t half = sp_bf16_from_f32(x);
+      memcpy(&host[i * element], element == 2 ? static_cast<void *>(&half) : &x, element);
+    }
+    void *data = Alloc(host.size());
+    Upload(data, host.data(), host.size());
+    return data;
+  }
+  std::vector<float> Read(const void *data, size_t n, size_t element) {
+    if (element == sizeof(float))
+      return Get<float>(data, n);
+    std::vector<float> v(n);
+    std::vector<uint16_t> halves = Get<uint16_t>(data, n);
+    for (size_t i = 0; i < n; i++)
+      v[i] = sp_bf16_to_f32(halves[i]);
+    return v;
+  }
+
+  sp_stream *copies_ = nullptr;
   std::vector<void *> memory_;
+  std::vector<std::unique_ptr<char[]>> arrays_;
 };
 
 // Element by element: |got - want| <= bound; NaN fails.

@@ -15,35 +15,75 @@ TEST_P(SmallOpsTest, ExpandMasksItsRangeAndPads) {
   const std::vector<int32_t> base = {2, 10, 11, 12, 3, 2, 20, 3};
   const std::vector<uint32_t> base_start = {0, 0, 5, 5}, len = {5, 5, 3, 3}, lo = {1, 2, 1, 0},
                               hi = {2, 4, 2, 0}, start = {0, 5, 12, 15, 18};
-  std::vector<int32_t> ids(18, -1);
-  std::vector<uint32_t> positions(18, 77);
+  int32_t *ids = Put(std::vector<int32_t>(18, -1));
+  uint32_t *positions = Put(std::vector<uint32_t>(18, 77));
   sp_expand_args args{};
-  args.base_ids = base.data();
-  args.base_start = base_start.data();
-  args.len = len.data();
-  args.mask_lo = lo.data();
-  args.mask_hi = hi.data();
-  args.token_start = start.data();
+  args.base_ids = Put(base);
+  args.base_start = Put(base_start);
+  args.len = Put(len);
+  args.mask_lo = Put(lo);
+  args.mask_hi = Put(hi);
+  args.token_start = Put(start);
   args.sequences = 4;
   args.mask_id = 4;
   args.pad_id = 0;
-  args.ids = ids.data();
-  args.positions = positions.data();
+  args.ids = ids;
+  args.positions = positions;
   ASSERT_EQ(backend_->expand(stream, &args, &err_), SP_OK);
   const std::vector<int32_t> want = {2, 4, 11, 12, 3, 2, 10, 4, 4, 3, 0, 0, 2, 4, 3, 2, 20, 3};
   const std::vector<uint32_t> where = {0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 0, 0, 1, 2, 0, 1, 2};
-  EXPECT_EQ(ids, want);
-  EXPECT_EQ(positions, where);
+  EXPECT_EQ(Get<int32_t>(ids, 18), want);
+  EXPECT_EQ(Get<uint32_t>(positions, 18), where);
+}
+
+TEST_P(SmallOpsTest, MaskWritesEveryPolicy) {
+  sp_stream *stream = BeginStream();
+  const std::vector<uint32_t> start = {0, 70, 71}, len = {70, 1, 129};
+  const std::vector<uint64_t> first = {0, 140, 141};
+  const size_t tokens = 200, words = 141 + 129 * 3, reach = 5;
+  std::vector<float> gate = Random(tokens * reach, 1.0f, 77);
+  gate[3] = 0.0f;
+  gate[4] = -0.0f;
+  gate[8] = NAN;
+  for (sp_mask_policy policy :
+       {SP_MASK_FULL, SP_MASK_CAUSAL, SP_MASK_LAYERWISE, SP_MASK_CHUNKED, SP_MASK_DYNAMIC}) {
+    uint64_t *mask = Put(std::vector<uint64_t>(words, 0xabababababababab));
+    sp_mask_args args{};
+    args.policy = policy;
+    args.reach = reach;
+    args.gate = policy == SP_MASK_DYNAMIC ? Put(gate) : nullptr;
+    args.sequences = len.size();
+    args.key_start = Put(start);
+    args.key_len = Put(len);
+    args.mask_start = Put(first);
+    args.mask = mask;
+    ASSERT_EQ(backend_->mask(stream, &args, &err_), SP_OK) << err_.message;
+    const std::vector<uint64_t> got = Get<uint64_t>(mask, words);
+    for (size_t s = 0; s < len.size(); s++) {
+      size_t row_words = (len[s] + 63) / 64;
+      for (size_t i = 0; i < len[s]; i++) {
+        for (size_t j = 0; j < row_words * 64; j++) {
+          bool sees = policy == SP_MASK_FULL || j <= i ||
+                      (policy == SP_MASK_LAYERWISE && j <= i + reach) ||
+                      (policy == SP_MASK_CHUNKED && j / reach == i / reach) ||
+                      (policy == SP_MASK_DYNAMIC && j <= i + reach &&
+                       gate[(start[s] + i) * reach + j - i - 1] >= 0);
+          ASSERT_EQ(got[first[s] + i * row_words + j / 64] >> (j % 64) & 1, sees && j < len[s])
+              << "policy " << policy << ", sequence " << s << ", row " << i << ", key " << j;
+        }
+      }
+    }
+  }
 }
 
 TEST_P(SmallOpsTest, GatherCopiesRows) {
   sp_stream *stream = BeginStream();
   std::vector<float> from = Random(7 * 13, 1.0f, 3);
   const std::vector<uint32_t> index = {6, 0, 3, 3};
-  std::vector<float> to(4 * 13);
-  ASSERT_EQ(
-      backend_->gather(stream, from.data(), 13 * sizeof(float), index.data(), 4, to.data(), &err_),
-      SP_OK);
+  void *rows = Alloc(4 * 13 * sizeof(float));
+  ASSERT_EQ(backend_->gather(stream, Put(from), 13 * sizeof(float), Put(index), 4, rows, &err_),
+            SP_OK);
+  const std::vector<float> to = Get<float>(rows, 4 * 13);
   for (size_t r = 0; r < 4; r++) {
     for (size_t i = 0; i < 13; i++)
       ASSERT_EQ(to[r * 13 + i], from[index[r] * 13 + i]);
@@ -62,9 +102,14 @@ TEST_P(SmallOpsTest, ScoreHeadIsAChainOfDenseLayers) {
                                    &layers[1], &err_),
             SP_OK);
   sp_stream *stream = BeginStream();
-  std::vector<float> x = Random(rows * d, 1.0f, 74), score(rows, NAN);
+  std::vector<float> x = Random(rows * d, 1.0f, 74);
+  for (float &value : x)
+    value = RoundRes(value);
+  char *x_rows = static_cast<char *>(ResRows(x, rows, d));
+  float *scores = Put(std::vector<float>(rows, NAN));
   const sp_dense *chain[2] = {layers[0], layers[1]};
-  ASSERT_EQ(backend_->score_head(stream, chain, 2, x.data(), rows, score.data(), &err_), SP_OK);
+  ASSERT_EQ(backend_->score_head(stream, chain, 2, x_rows, rows, scores, &err_), SP_OK);
+  const std::vector<float> score = Get<float>(scores, rows);
   std::vector<double> want(rows), bound(rows);
   for (size_t r = 0; r < rows; r++) {
     double sum = b2[0], size = std::fabs(b2[0]);
@@ -79,9 +124,10 @@ TEST_P(SmallOpsTest, ScoreHeadIsAChainOfDenseLayers) {
     bound[r] = size * 16 * kEps;
   }
   ExpectWithin(score, want, bound, "score head");
-  float alone = NAN;
-  ASSERT_EQ(backend_->score_head(stream, chain, 2, x.data() + 100 * d, 1, &alone, &err_), SP_OK);
-  EXPECT_EQ(alone, score[100]);
+  ASSERT_EQ(backend_->score_head(stream, chain, 2, x_rows + 100 * d * device_->res_bytes, 1, scores,
+                                 &err_),
+            SP_OK);
+  EXPECT_EQ(Get<float>(scores, 1)[0], score[100]);
   EndStream();
   backend_->dense_destroy(layers[0]);
   backend_->dense_destroy(layers[1]);
@@ -89,10 +135,9 @@ TEST_P(SmallOpsTest, ScoreHeadIsAChainOfDenseLayers) {
 
 TEST_P(SmallOpsTest, MemoryIsZeroedAndAligned) {
   for (size_t bytes : {0, 1, 63, 64, 1000}) {
-    const char *data = static_cast<const char *>(Alloc(bytes));
+    const void *data = Alloc(bytes);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(data) % 64, 0u);
-    for (size_t i = 0; i < bytes; i++)
-      ASSERT_EQ(data[i], 0);
+    EXPECT_EQ(Get<char>(data, bytes), std::vector<char>(bytes, 0));
   }
 }
 
@@ -110,18 +155,22 @@ TEST_P(SmallOpsTest, StreamsOfOtherThreadsGiveTheSameBits) {
   for (sp_stream *&stream : streams) {
     ASSERT_EQ(backend_->stream_create(device_, &stream, &err_), SP_OK);
   }
-  ASSERT_EQ(backend_->linear(streams[0], linear, in, rows, false, out[0], &err_), SP_OK);
+  ASSERT_EQ(backend_->linear(streams[0], linear, in, nullptr, rows, false, out[0], &err_), SP_OK);
   sp_status status[2];
   auto run = [&](int i) {
     sp_error err;
-    status[i] = backend_->linear(streams[i + 1], linear, in, rows, false, out[i + 1], &err);
+    status[i] =
+        backend_->linear(streams[i + 1], linear, in, nullptr, rows, false, out[i + 1], &err);
   };
   std::thread first(run, 0), second(run, 1);
   first.join();
   second.join();
+  for (sp_stream *stream : streams)
+    EXPECT_EQ(backend_->finish(stream, &err_), SP_OK) << err_.message;
+  const std::vector<float> want = ReadAct(out[0], rows * n);
   for (int i = 0; i < 2; i++) {
     EXPECT_EQ(status[i], SP_OK);
-    EXPECT_EQ(0, memcmp(out[0], out[i + 1], rows * n * device_->act_bytes));
+    EXPECT_EQ(ReadAct(out[i + 1], rows * n), want);
   }
   for (sp_stream *stream : streams)
     backend_->stream_destroy(stream);
@@ -129,10 +178,14 @@ TEST_P(SmallOpsTest, StreamsOfOtherThreadsGiveTheSameBits) {
 }
 
 TEST_P(SmallOpsTest, TheDeviceSaysWhatItIs) {
-  EXPECT_EQ(std::string(device_->type).rfind("cpu ", 0), 0u) << device_->type;
-  EXPECT_EQ(device_->res_bytes, 4u);
+  if (IsCpu()) {
+    EXPECT_EQ(std::string(device_->type).rfind("cpu ", 0), 0u) << device_->type;
+  }
+  EXPECT_EQ(std::string(device_->name).rfind(backend_->name, 0), 0u) << device_->name;
+  EXPECT_EQ(device_->res_bytes, IsCpu() || !bf16_ ? 4u : 2u);
   EXPECT_EQ(device_->act_bytes, bf16_ ? 2u : 4u);
   EXPECT_GT(device_->row_quantum, 0u);
+  EXPECT_GE(device_->lanes, 1u);
   EXPECT_EQ(device_->chunk_rows % device_->row_quantum, 0u);
 }
 
@@ -142,13 +195,28 @@ TEST(Registry, FindsTheCpu) {
   const sp_backend *backend = nullptr;
   const char *spec = nullptr;
   sp_error err;
-  for (const char *name : {"cpu", "cpu:", "auto"}) {
+  for (const char *name : {"cpu", "cpu:"}) {
     ASSERT_EQ(sp_backend_find(name, &backend, &spec, &err), SP_OK) << name;
     EXPECT_STREQ(backend->name, "cpu");
     EXPECT_STREQ(spec, "");
   }
   ASSERT_EQ(sp_backend_find("cpu:built-in", &backend, &spec, &err), SP_OK);
   EXPECT_STREQ(spec, "built-in");
+}
+
+TEST(Registry, AutoIsTheLastBackendWithADevice) {
+  size_t count;
+  const sp_backend *const *list = sp_backend_list(&count);
+  const sp_backend *want = list[0], *got = nullptr;
+  for (size_t i = 0; i < count; i++) {
+    char line[1][SP_DEVICE_LINE];
+    want = list[i]->list(line, 1) > 0 ? list[i] : want;
+  }
+  const char *spec = nullptr;
+  sp_error err;
+  ASSERT_EQ(sp_backend_find("auto", &got, &spec, &err), SP_OK) << err.message;
+  EXPECT_STREQ(got->name, want->name);
+  EXPECT_STREQ(spec, "");
 }
 
 TEST(Registry, NamesWhatItKnows) {
@@ -161,7 +229,9 @@ TEST(Registry, NamesWhatItKnows) {
   }
   sp_device *device = nullptr;
   ASSERT_EQ(sp_backend_find("cpu:nonsense", &backend, &spec, &err), SP_OK);
-  EXPECT_EQ(backend->open(spec, SP_COMPUTE_F32, &device, &err), SP_EUSAGE);
+  size_t opened = 0;
+  EXPECT_EQ(backend->open(spec, SP_COMPUTE_F32, &device, 1, &opened, &err), SP_EUSAGE);
+  EXPECT_EQ(opened, 0u);
 }
 
 TEST(Registry, FactsAreFilled) {

@@ -26,12 +26,12 @@ class VocabLogpTest : public OpTest {
   std::vector<float> Run(const std::vector<float> &h, size_t rows, const std::vector<uint32_t> &row,
                          const std::vector<int32_t> &id) {
     void *in = ActRows(h, rows, d_, 5.0f);
-    std::vector<float> logp(row.size(), NAN);
-    EXPECT_EQ(backend_->vocab_logp(stream_, vocab_, in, rows, row.data(), id.data(), row.size(),
-                                   logp.data(), &err_),
-              SP_OK)
+    float *logp = Put(std::vector<float>(row.size(), NAN));
+    EXPECT_EQ(
+        backend_->vocab_logp(stream_, vocab_, in, rows, Put(row), Put(id), row.size(), logp, &err_),
+        SP_OK)
         << err_.message;
-    return logp;
+    return Get<float>(logp, row.size());
   }
   std::vector<double> Exact(const std::vector<float> &h, const std::vector<uint32_t> &row,
                             const std::vector<int32_t> &id, bool rounded,
@@ -82,6 +82,8 @@ class VocabLogpTest : public OpTest {
 
 TEST_P(VocabLogpTest, MatchesTheReference) {
   for (size_t v : {1, 2, 31, 997, 2047, 2048, 2049, 4096, 5003}) {
+    if (SP_SLOW_DEVICE && v > 2049)
+      continue;
     Make(v, v < 3000 ? 33 : 16);
     std::vector<uint32_t> row;
     std::vector<int32_t> id;
@@ -123,14 +125,15 @@ TEST_P(VocabLogpTest, ProbabilitiesSumToOneUnderLargeLogits) {
 }
 
 TEST_P(VocabLogpTest, RowsDoNotDependOnTheBatch) {
-  Make(4099, 96);
+  const size_t v = SP_SLOW_DEVICE ? 259 : 4099;
+  Make(v, 96);
   const size_t rows = 300;
   std::vector<float> h = Random(rows * d_, 1.0f, 65);
   std::vector<uint32_t> row(rows);
   std::vector<int32_t> id(rows);
   for (size_t r = 0; r < rows; r++) {
     row[r] = static_cast<uint32_t>(r);
-    id[r] = static_cast<int32_t>(r * 13 % 4099);
+    id[r] = static_cast<int32_t>(r * 13 % v);
   }
   std::vector<float> all = Run(h, rows, row, id);
   for (size_t count : {1, 3, 64, 65, 129}) {

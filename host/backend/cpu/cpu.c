@@ -68,6 +68,7 @@ static enum sp_status vocab_logp(struct sp_stream *stream, const struct sp_vocab
 
 const struct sp_backend sp_cpu_backend = {
     .name = "cpu",
+    .list = sp_cpu_list,
     .open = sp_cpu_open,
     .close = sp_cpu_close,
     .linear_create = sp_cpu_linear_create,
@@ -84,12 +85,15 @@ const struct sp_backend sp_cpu_backend = {
     .stream_destroy = sp_cpu_stream_destroy,
     .alloc = alloc_bytes,
     .free = free_bytes,
+    .alloc_host = alloc_bytes,
+    .free_host = free_bytes,
     .upload = copy,
     .download = copy,
     .finish = finish,
     .expand = sp_cpu_expand,
     .embed = embed,
     .linear = sp_cpu_linear,
+    .mask = sp_cpu_mask,
     .attention = attention,
     .add_norm = add_norm,
     .gather = sp_cpu_gather,

@@ -74,12 +74,26 @@ static enum sp_status read_spec(const char *spec, struct sp_cpu_device *cpu, str
 
 static void write_type(struct sp_cpu_device *cpu) {
   char gemm[96];
+  snprintf(cpu->base.name, sizeof cpu->base.name, "cpu");
   cpu->products.engine->describe(gemm, sizeof gemm);
   snprintf(cpu->base.type, sizeof cpu->base.type, "cpu %s %s", cpu->kernels->isa, gemm);
 }
 
+size_t sp_cpu_list(char (*lines)[SP_DEVICE_LINE], size_t room) {
+  struct sp_cpu_facts facts;
+  sp_cpu_get_facts(&facts);
+  if (room > 0) {
+    snprintf(lines[0], SP_DEVICE_LINE, "cpu %s %s", facts.isa, facts.gemm);
+  }
+  return room > 0;
+}
+
 enum sp_status sp_cpu_open(const char *spec, enum sp_compute compute, struct sp_device **out,
-                           struct sp_error *err) {
+                           size_t room, size_t *n, struct sp_error *err) {
+  *n = 0;
+  if (room == 0) {
+    return sp_fail(err, SP_EDEVICE, "there is no room for a device");
+  }
   struct sp_cpu_device *cpu = calloc(1, sizeof *cpu);
   if (!cpu) {
     return sp_fail_memory(err, sizeof *cpu);
@@ -92,6 +106,7 @@ enum sp_status sp_cpu_open(const char *spec, enum sp_compute compute, struct sp_
       .row_quantum = SP_CPU_TILE_TOKENS,
       .host_memory = true,
       .max_head_dim = SP_CPU_HEAD_DIM_MAX,
+      .lanes = 1,
       .chunk_rows = SP_CPU_TILE_TOKENS,
   };
   enum sp_status status = SP_OK;
@@ -102,6 +117,7 @@ enum sp_status sp_cpu_open(const char *spec, enum sp_compute compute, struct sp_
   write_type(cpu);
   pthread_mutex_init(&cpu->lock, NULL);
   *out = &cpu->base;
+  *n = 1;
   return SP_OK;
 
 fail_heads:

@@ -103,8 +103,9 @@ void sp_cpu_gemm_destroy(struct sp_cpu_device *device, struct sp_gemm_set *set,
                          struct sp_gemm *gemm);
 
 /* The contract's functions, each in the file of its name; objects in weights.c. */
+size_t sp_cpu_list(char (*lines)[SP_DEVICE_LINE], size_t room);
 enum sp_status sp_cpu_open(const char *spec, enum sp_compute compute, struct sp_device **out,
-                           struct sp_error *err);
+                           size_t room, size_t *n, struct sp_error *err);
 void sp_cpu_close(struct sp_device *device);
 enum sp_status sp_cpu_linear_create(struct sp_device *device, const float *weight,
                                     const float *bias, size_t n, size_t k,
@@ -132,8 +133,10 @@ void sp_cpu_stream_destroy(struct sp_stream *stream);
 enum sp_status sp_cpu_expand(struct sp_stream *stream, const struct sp_expand_args *args,
                              struct sp_error *err);
 enum sp_status sp_cpu_linear(struct sp_stream *stream, const struct sp_linear *linear,
-                             const void *in, size_t rows, bool out_res, void *out,
-                             struct sp_error *err);
+                             const void *in, const void *residual, size_t rows, bool out_res,
+                             void *out, struct sp_error *err);
+enum sp_status sp_cpu_mask(struct sp_stream *stream, const struct sp_mask_args *args,
+                           struct sp_error *err);
 enum sp_status sp_cpu_gather(struct sp_stream *stream, const void *from, size_t row_bytes,
                              const uint32_t *index, size_t rows, void *to, struct sp_error *err);
 enum sp_status sp_cpu_score_head(struct sp_stream *stream, const struct sp_dense *const *layers,

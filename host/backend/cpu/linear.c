@@ -57,8 +57,9 @@ void sp_cpu_linear_destroy(struct sp_linear *linear) {
 }
 
 enum sp_status sp_cpu_linear(struct sp_stream *stream, const struct sp_linear *linear,
-                             const void *in, size_t rows, bool out_res, void *out,
-                             struct sp_error *err) {
+                             const void *in, const void *residual, size_t rows, bool out_res,
+                             void *out, struct sp_error *err) {
+  (void)residual; /* add_norm adds it */
   const struct sp_gemm_spec *spec = &linear->gemm->spec;
   const struct sp_device *device = &stream->device->base;
   size_t in_bytes = spec->k * device->act_bytes;
