@@ -1,0 +1,120 @@
+/* algorithm.c - chooses how cuBLASLt computes a product, once for every number of rows.
+ *
+ * A row's sum must not depend on how many rows there are.  So the algorithm is chosen at one
+ * reference number of rows and used for all, and only those count that give a whole dot product to
+ * one block: split-K 1, no reduction scheme, and no workspace, which a product that divides K among
+ * blocks in any other way would need for the parts.  The first that the library proposes is taken;
+ * its proposals are a pure function of GPU, library version and shape. */
+#include "check.h"
+
+enum { proposals = 32, alignment_bytes = 16 };
+
+static cudaDataType_t type_of(const struct sp_cuda_device *cuda) {
+  return cuda->base.compute == SP_COMPUTE_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+enum sp_status sp_cuda_lay_out(const struct sp_linear *linear, size_t rows,
+                               struct sp_cuda_layouts *out, struct sp_error *err) {
+  const struct sp_cuda_device *cuda = linear->device;
+  cudaDataType_t type = type_of(cuda);
+  size_t n = linear->n_run, k = linear->k_run;
+  SP_TRY(SP_CUBLAS(cuda, cublasLtMatrixLayoutInit(&out->weight, type, k, n, (int64_t)k), err));
+  SP_TRY(SP_CUBLAS(cuda, cublasLtMatrixLayoutInit(&out->in, type, k, rows, (int64_t)k), err));
+  return SP_CUBLAS(cuda, cublasLtMatrixLayoutInit(&out->out, type, n, rows, (int64_t)n), err);
+}
+
+static cublasStatus_t set_preference(cublasLtMatmulPreference_t preference) {
+  static const cublasLtMatmulPreferenceAttributes_t alignments[] = {
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+  const uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_NONE, bytes = alignment_bytes;
+  const uint64_t workspace = 0;
+  cublasStatus_t status = cublasLtMatmulPreferenceSetAttribute(
+      preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+  if (status == CUBLAS_STATUS_SUCCESS) {
+    status = cublasLtMatmulPreferenceSetAttribute(
+        preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes);
+  }
+  for (int i = 0; i < 4 && status == CUBLAS_STATUS_SUCCESS; i++) {
+    status = cublasLtMatmulPreferenceSetAttribute(preference, alignments[i], &bytes, sizeof bytes);
+  }
+  return status;
+}
+
+/* The proposals for `rows` rows; none is no failure. */
+static enum sp_status ask(struct sp_linear *linear, size_t rows,
+                          cublasLtMatmulPreference_t preference,
+                          cublasLtMatmulHeuristicResult_t results[proposals], int *n,
+                          struct sp_error *err) {
+  const struct sp_cuda_device *cuda = linear->device;
+  struct sp_cuda_layouts layouts;
+  *n = 0;
+  SP_TRY(SP_CUBLAS(cuda, set_preference(preference), err));
+  SP_TRY(sp_cuda_lay_out(linear, rows, &layouts, err));
+  cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(cuda->lt, &linear->desc, &layouts.weight, &layouts.in,
+                                     &layouts.out, &layouts.out, preference, proposals, results, n);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) {
+    *n = 0;
+    return SP_OK;
+  }
+  return SP_CUBLAS(cuda, status, err);
+}
+
+/* Shapes are of 16 bits, the others of 32. What the algorithm lacks counts as 0. */
+static uint32_t read_id(const cublasLtMatmulAlgo_t *algorithm,
+                        cublasLtMatmulAlgoConfigAttributes_t which) {
+  bool shape = which == CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID ||
+               which == CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID;
+  uint32_t value = 0;
+  uint16_t half = 0;
+  size_t written = 0;
+  (void)cublasLtMatmulAlgoConfigGetAttribute(algorithm, which, shape ? (void *)&half : &value,
+                                             shape ? sizeof half : sizeof value, &written);
+  return shape ? half : value;
+}
+
+static bool sums_in_one_block(const cublasLtMatmulHeuristicResult_t *result) {
+  return result->state == CUBLAS_STATUS_SUCCESS && result->workspaceSize == 0 &&
+         read_id(&result->algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM) <= 1 &&
+         read_id(&result->algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME) ==
+             CUBLASLT_REDUCTION_SCHEME_NONE;
+}
+
+static void record(struct sp_linear *linear) {
+  static const cublasLtMatmulAlgoConfigAttributes_t which[] = {
+      CUBLASLT_ALGO_CONFIG_ID,
+      CUBLASLT_ALGO_CONFIG_TILE_ID,
+      CUBLASLT_ALGO_CONFIG_STAGES_ID,
+      CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING,
+      CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION,
+      CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID,
+      CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID};
+  enum { n_ids = sizeof which / sizeof which[0] };
+  uint32_t ids[n_ids + 2] = {(uint32_t)linear->n, (uint32_t)linear->k};
+  for (int i = 0; i < n_ids; i++) {
+    ids[i + 2] = read_id(&linear->algorithm, which[i]);
+  }
+  sp_cuda_record_algorithm(linear->device, ids, n_ids + 2);
+}
+
+enum sp_status sp_cuda_choose_algorithm(struct sp_linear *linear, size_t reference_rows,
+                                        bool *found, struct sp_error *err) {
+  const struct sp_cuda_device *cuda = linear->device;
+  cublasLtMatmulHeuristicResult_t results[proposals] = {0};
+  cublasLtMatmulPreference_t preference;
+  int n = 0;
+  *found = false;
+  SP_TRY(sp_cuda_enter(cuda, err));
+  SP_TRY(SP_CUBLAS(cuda, cublasLtMatmulPreferenceCreate(&preference), err));
+  enum sp_status status = ask(linear, reference_rows, preference, results, &n, err);
+  (void)cublasLtMatmulPreferenceDestroy(preference);
+  for (int i = 0; i < n && status == SP_OK && !*found; i++) {
+    if (sums_in_one_block(&results[i])) {
+      linear->algorithm = results[i].algo;
+      *found = true;
+      record(linear);
+    }
+  }
+  return status;
+}

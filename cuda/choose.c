@@ -1,0 +1,133 @@
+/* choose.c - which devices there are, and which of them --device means. */
+#include <cuda_runtime_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+
+/* Kernels are built for 8.0 and 9.0, and as PTX for what comes later. */
+enum { oldest_major = 8 };
+
+bool sp_cuda_read_facts(int ordinal, struct sp_cuda_facts *facts) {
+  struct cudaDeviceProp properties;
+  if (cudaGetDeviceProperties(&properties, ordinal) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return false;
+  }
+  *facts = (struct sp_cuda_facts){
+      .major = properties.major,
+      .minor = properties.minor,
+      .sms = (size_t)properties.multiProcessorCount,
+      .memory_bytes = properties.totalGlobalMem,
+  };
+  snprintf(facts->name, sizeof facts->name, "%.*s", (int)sizeof facts->name - 1, properties.name);
+  return facts->major >= oldest_major;
+}
+
+/* Why there is no device, for a message; *count of them otherwise. */
+static const char *count_devices(int *count) {
+  cudaError_t error = cudaGetDeviceCount(count);
+  if (error != cudaSuccess) {
+    (void)cudaGetLastError();
+    *count = 0;
+    return cudaGetErrorString(error);
+  }
+  return *count == 0 ? "the driver has none" : "none has compute capability 8.0 or later";
+}
+
+size_t sp_cuda_list(char (*lines)[SP_DEVICE_LINE], size_t room) {
+  int count;
+  size_t n = 0;
+  (void)count_devices(&count);
+  for (int i = 0; i < count && n < room; i++) {
+    struct sp_cuda_facts facts;
+    if (sp_cuda_read_facts(i, &facts)) {
+      snprintf(lines[n++], SP_DEVICE_LINE,
+               "cuda:%d %s, compute capability %d.%d, %zu SMs, %.1f GiB", i, facts.name,
+               facts.major, facts.minor, facts.sms,
+               (double)facts.memory_bytes / (double)(1u << 30));
+    }
+  }
+  return n;
+}
+
+/* Ordinals of the usable devices; SP_EDEVICE when there is none. */
+static enum sp_status find_usable(int usable[SP_MAX_DEVICES], size_t *n, struct sp_error *err) {
+  int count;
+  const char *why = count_devices(&count);
+  *n = 0;
+  for (int i = 0; i < count && *n < SP_MAX_DEVICES; i++) {
+    struct sp_cuda_facts facts;
+    if (sp_cuda_read_facts(i, &facts)) {
+      usable[(*n)++] = i;
+    }
+  }
+  return *n > 0 ? SP_OK : sp_fail(err, SP_EDEVICE, "no usable CUDA device: %s", why);
+}
+
+static bool contains(const int *list, size_t n, int value) {
+  for (size_t i = 0; i < n; i++) {
+    if (list[i] == value) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The next number of a comma-separated list, at most three digits; false when it is none. */
+static bool read_ordinal(const char **at, int *out) {
+  size_t digits = strspn(*at, "0123456789");
+  if (digits == 0 || digits > 3 || ((*at)[digits] != ',' && (*at)[digits] != '\0')) {
+    return false;
+  }
+  *out = atoi(*at);
+  *at += digits;
+  if (**at == ',') {
+    (*at)++;
+    return **at != '\0';
+  }
+  return true;
+}
+
+static enum sp_status fail_unknown(const char *spec, int ordinal, const int *usable, size_t n,
+                                   struct sp_error *err) {
+  char list[SP_MAX_DEVICES * 4] = "";
+  for (size_t i = 0; i < n; i++) {
+    size_t used = strlen(list);
+    snprintf(list + used, sizeof list - used, "%s%d", i ? "," : "", usable[i]);
+  }
+  return sp_fail(err, SP_EDEVICE, "device 'cuda:%s': there is no usable device %d; usable are %s",
+                 spec, ordinal, list);
+}
+
+enum sp_status sp_cuda_choose(const char *spec, int *ordinals, size_t room, size_t *n,
+                              struct sp_error *err) {
+  int usable[SP_MAX_DEVICES];
+  size_t n_usable;
+  *n = 0;
+  SP_TRY(find_usable(usable, &n_usable, err));
+  if (*spec == '\0') {
+    *n = n_usable < room ? n_usable : room;
+    memcpy(ordinals, usable, *n * sizeof *ordinals);
+    return SP_OK;
+  }
+  for (const char *at = spec; *at != '\0';) {
+    int ordinal;
+    if (!read_ordinal(&at, &ordinal)) {
+      return sp_fail(err, SP_EUSAGE, "device 'cuda:%s' is no list of numbers such as cuda:0,2",
+                     spec);
+    }
+    if (contains(ordinals, *n, ordinal)) {
+      return sp_fail(err, SP_EUSAGE, "device 'cuda:%s' names device %d twice", spec, ordinal);
+    }
+    if (!contains(usable, n_usable, ordinal)) {
+      return fail_unknown(spec, ordinal, usable, n_usable, err);
+    }
+    if (*n == room) {
+      return sp_fail(err, SP_EUSAGE, "device 'cuda:%s' names more than %zu devices", spec, room);
+    }
+    ordinals[(*n)++] = ordinal;
+  }
+  return SP_OK;
+}
