@@ -6,7 +6,6 @@ import pathlib
 import numpy as np
 import safetensors.numpy
 import tokenizers
-import zstandard
 
 SHAPES = {
     "base": dict(layers=12, hidden=768, heads=12, ffn=3072, vocab=30522, positions=512),
@@ -75,6 +74,8 @@ def load_weights(folder):
 def write_sample(archive, path, every=25):
     """Utterances taken evenly from the archive sorted by length: the real mix of lengths, few
     enough that scoring them takes seconds."""
+    import zstandard  # bench/gpu uses the rest of this file where it is missing
+
     raw = zstandard.ZstdDecompressor().stream_reader(open(archive, "rb")).read()
     lists = sorted(map(json.loads, raw.splitlines()), key=lambda u: len(u["hyps"][0]["text"]))
     with open(path, "w", encoding="utf-8") as out:
