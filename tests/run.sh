@@ -116,7 +116,7 @@ else
 fi
 
 stage "release: quick tests"
-run_tests release -LE long
+run_tests release -LE 'long|gpu'
 
 if $long; then
   stage "release: long tests"
@@ -131,14 +131,16 @@ if $long; then
   stage "address and undefined behaviour sanitizers: tests"
   export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
   export UBSAN_OPTIONS=print_stacktrace=1
-  run_tests asan -LE long
+  run_tests asan -LE 'long|gpu'
 
   stage "thread sanitizer: build"
   build tsan
 
   stage "thread sanitizer: tests"
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-  run_tests tsan -LE 'long|chaos' # chaos is of processes, and takes minutes a case here
+  # Chaos is of processes; products and emulated kernels run in one thread each, and take minutes a
+  # case here.
+  run_tests tsan -LE 'long|chaos|gpu' -E 'LinearTest|avx2_products|^simt|^cuda'
 
   stage "fuzzing"
   fuzz_all
