@@ -138,9 +138,9 @@ if $long; then
 
   stage "thread sanitizer: tests"
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-  # Chaos is of processes; products and emulated kernels run in one thread each, and take minutes a
+  # Chaos is of processes; products, goldens and emulated kernels are one thread each, and minutes a
   # case here.
-  run_tests tsan -LE 'long|chaos|gpu' -E 'LinearTest|avx2_products|^simt|^cuda'
+  run_tests tsan -LE 'long|chaos|gpu' -E 'LinearTest|avx2_products|Golden(Base|Scores)|^simt|^cuda'
 
   stage "fuzzing"
   fuzz_all
