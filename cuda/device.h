@@ -3,8 +3,8 @@
  * Memory    Weights lie in a list of chunks, one cudaMalloc each.  Every weight takes room from the
  *           newest chunk, so that their addresses are a pure function of the calls that made them:
  *           share_weights copies chunk to chunk.  Room comes back, all of it, when the device's
- *           last weight is destroyed.  The forward pass takes its buffers by one alloc a stream, a stream its scratch
- *           when it is made.  After the last stream_create nothing is allocated.
+ *           last weight is destroyed.  The forward pass takes its buffers by one alloc a stream, a
+ *           stream its scratch when it is made.  After that nothing is allocated.
  * Threads   weights and streams of one device are made by one thread at a time; a stream is used by
  *           one thread at a time.  Every call makes its device the thread's current one.
  * Type      base.type names what decides bits: GPU, cuBLASLt and a hash of the products'
