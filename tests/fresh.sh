@@ -75,6 +75,9 @@ inside() {
   mount -t sysfs -o ro sysfs "$system/sys" 2>/dev/null || true
   mkdir -p "$system/dev/shm"
   mount -t tmpfs tmpfs "$system/dev/shm"
+  mkdir -p "$system/dev/pts"
+  mount -t devpts -o newinstance,ptmxmode=0666 devpts "$system/dev/pts"
+  ln -sf pts/ptmx "$system/dev/ptmx"
   env -i HOME=/root PATH="$clean_path" chroot "$system" /bin/bash -c "$command"
 }
 

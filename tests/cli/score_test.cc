@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <sstream>
 
@@ -229,6 +231,10 @@ std::string OnTerminal(const std::string &command) {
   int terminal;
   struct winsize size = {24, 60, 0, 0};
   pid_t child = forkpty(&terminal, nullptr, nullptr, &size);
+  if (child < 0) {
+    ADD_FAILURE() << "no terminal can be had (is /dev/pts mounted?): " << strerror(errno);
+    return "";
+  }
   if (child == 0) {
     setenv("TERM", "xterm", 1);
     execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
