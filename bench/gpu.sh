@@ -6,7 +6,8 @@
 #                       (build/gpu)
 #   --only SHAPE,..     base, teacher, 4x512, 4x312 (all)
 #   --work KIND,..      24: fixed 24 tokens; mix: lengths of real lists (both)
-#   --measure WHAT,..   kernel: tokens in memory to scores in memory; e2e: file to shards; idle
+#   --measure WHAT,..   kernel: tokens in memory to scores in memory; e2e: file to shards; idle;
+#                       masks: their cost; products: what one algorithm for all batches costs (all)
 #   --repeats N --seconds S --idle-seconds S      5 of 20 s each; watched for idleness for 60 s
 #   --quick             3 repeats of 2 s, watched for 10 s
 #   --peers-only        without secondpass;   --ours-only: peers only for the parity gate
@@ -20,7 +21,7 @@
 set -euo pipefail
 export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=true HF_HUB_OFFLINE=1
 case "${1:-}" in
-  -h | --help) sed -n '2,20s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+  -h | --help) sed -n '2,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
 esac
 python=${SP_PYTHON:-python3}
 if ! command -v "$python" >/dev/null; then

@@ -16,11 +16,11 @@ static cudaDataType_t type_of(const struct sp_cuda_device *cuda) {
 enum sp_status sp_cuda_lay_out(const struct sp_linear *linear, size_t rows,
                                struct sp_cuda_layouts *out, struct sp_error *err) {
   const struct sp_cuda_device *cuda = linear->device;
-  cudaDataType_t type = type_of(cuda);
+  cudaDataType_t type = type_of(cuda), out_type = linear->out_f32 ? CUDA_R_32F : type;
   size_t n = linear->n_run, k = linear->k_run;
   SP_TRY(SP_CUBLAS(cuda, cublasLtMatrixLayoutInit(&out->weight, type, k, n, (int64_t)k), err));
   SP_TRY(SP_CUBLAS(cuda, cublasLtMatrixLayoutInit(&out->in, type, k, rows, (int64_t)k), err));
-  return SP_CUBLAS(cuda, cublasLtMatrixLayoutInit(&out->out, type, n, rows, (int64_t)n), err);
+  return SP_CUBLAS(cuda, cublasLtMatrixLayoutInit(&out->out, out_type, n, rows, (int64_t)n), err);
 }
 
 static cublasStatus_t set_preference(cublasLtMatmulPreference_t preference) {
@@ -91,11 +91,11 @@ static void record(struct sp_linear *linear) {
       CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID,
       CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID};
   enum { n_ids = sizeof which / sizeof which[0] };
-  uint32_t ids[n_ids + 2] = {(uint32_t)linear->n, (uint32_t)linear->k};
+  uint32_t ids[n_ids + 3] = {(uint32_t)linear->n, (uint32_t)linear->k, linear->out_f32};
   for (int i = 0; i < n_ids; i++) {
-    ids[i + 2] = read_id(&linear->algorithm, which[i]);
+    ids[i + 3] = read_id(&linear->algorithm, which[i]);
   }
-  sp_cuda_record_algorithm(linear->device, ids, n_ids + 2);
+  sp_cuda_record_algorithm(linear->device, ids, n_ids + 3);
 }
 
 enum sp_status sp_cuda_choose_algorithm(struct sp_linear *linear, size_t reference_rows,

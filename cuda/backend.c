@@ -79,10 +79,8 @@ static enum sp_status score_head(struct sp_stream *stream, const struct sp_dense
     data[i] = layers[i]->data;
   }
   SP_TRY(sp_cuda_enter(stream->device, err));
-  return SP_CUDA(
-      stream->device,
-      sp_cuda_score_head(stream->stream, is_bf16(stream), data, n_layers, rows_res, rows, score),
-      err);
+  return SP_CUDA(stream->device,
+                 sp_cuda_score_head(stream->stream, data, n_layers, rows_res, rows, score), err);
 }
 
 const struct sp_backend sp_cuda_backend = {

@@ -57,9 +57,10 @@ struct sp_linear {
   size_t n, k;         /* the contract's */
   size_t n_run, k_run; /* as the library sees them: the same, or padded */
   enum sp_activation activation;
+  bool out_f32;      /* what it writes, else act */
   bool own_epilogue; /* bias and activation by our kernel, behind the product */
   void *weight;      /* (n_run, k_run) act */
-  void *bias;        /* (n) f32 for our kernel, else act with zeros up to n_run */
+  void *bias;        /* (n) f32 for our kernel, else the output's type with zeros up to n_run */
   cublasLtMatmulDescOpaque_t desc;
   cublasLtMatmulAlgo_t algorithm;
 };
@@ -148,8 +149,11 @@ void sp_cuda_free_host(struct sp_device *device, void *data);
 
 /* ---- weights.c ---- */
 
-/* `rows` rows of `width` floats as (rows_run, pitch) act elements with zeros around them; a NULL
- * source only takes the room. */
+/* `rows` rows of `width` floats as (rows_run, pitch) elements, of act or f32, with zeros around them;
+ * a NULL source only takes the room. */
+enum sp_status sp_cuda_make_rows(struct sp_cuda_device *cuda, enum sp_compute type,
+                                 const float *from, size_t rows, size_t width, size_t rows_run,
+                                 size_t pitch, void **out, struct sp_error *err);
 enum sp_status sp_cuda_make_act(struct sp_cuda_device *cuda, const float *from, size_t rows,
                                 size_t width, size_t rows_run, size_t pitch, void **out,
                                 struct sp_error *err);
@@ -178,11 +182,11 @@ void sp_cuda_dense_destroy(struct sp_dense *dense);
 enum sp_status sp_cuda_linear_create(struct sp_device *device, const float *weight,
                                      const float *bias, size_t n, size_t k,
                                      enum sp_activation activation, enum sp_row_kind rows,
-                                     struct sp_linear **out, struct sp_error *err);
+                                     bool out_res, struct sp_linear **out, struct sp_error *err);
 void sp_cuda_linear_destroy(struct sp_linear *linear);
 enum sp_status sp_cuda_linear(struct sp_stream *stream, const struct sp_linear *linear,
-                              const void *in, const void *residual, size_t rows, bool out_res,
-                              void *out, struct sp_error *err);
+                              const void *in, const void *residual, size_t rows, void *out,
+                              struct sp_error *err);
 /* The matrices of a product of `rows` rows, as the library counts them: its matrices are column by
  * column, so out^T (n, rows) = weight (n, k) in^T (k, rows), with the weight read transposed. */
 struct sp_cuda_layouts {

@@ -1,10 +1,10 @@
 /* linear.c - out = activation(in W^T + bias) + residual, by cuBLASLt.
  *
- * Shapes    in (R, K), W (N, K), residual and out (R, N), all act
- * Numerics  products of act, summed in f32 (never TF32), rounded once.  The epilogue adds a bias of
- *           type act and does ReLU, and in bf16 the tanh GELU.  It has no other GELU: the erf form
- *           and tanh are our kernel's, which takes the product rounded to act, and adds the bias
- *           (f32) and activates in f32.  The residual comes in as C with beta 1
+ * Shapes    in (R, K) and W (N, K) act; residual and out (R, N), both res or, without residual, act
+ * Numerics  products of act, summed in f32 (never TF32), rounded once to the output's type, in which
+ *           the residual comes in as C with beta 1.  The epilogue adds a bias of that type and does
+ *           ReLU, and in bf16 the tanh GELU.  It has no other GELU: the erf form and tanh are our
+ *           kernel's, which takes the product rounded, and adds the bias (f32) and activates in f32
  * Rows      are rounded up to the row quantum, so that every product has whole tiles; the algorithm
  *           is one for all (algorithm.c)
  * Padding   where the library has no algorithm for a width, the product runs on copies whose widths
@@ -33,9 +33,10 @@ static cublasLtEpilogue_t epilogue_of(const struct sp_linear *linear) {
 }
 
 /* The library's tanh GELU is good to bf16; nothing says that it is to f32. */
-static bool needs_own_epilogue(const struct sp_cuda_device *cuda, enum sp_activation activation) {
+static bool needs_own_epilogue(const struct sp_cuda_device *cuda, enum sp_activation activation,
+                               bool out_res) {
   return activation == SP_ACT_GELU_ERF || activation == SP_ACT_TANH ||
-         (activation == SP_ACT_GELU_TANH && cuda->base.compute == SP_COMPUTE_F32);
+         (activation == SP_ACT_GELU_TANH && (out_res || cuda->base.compute == SP_COMPUTE_F32));
 }
 
 static enum sp_status make_desc(struct sp_linear *linear, struct sp_error *err) {
@@ -79,7 +80,7 @@ static enum sp_status choose(struct sp_linear *linear, enum sp_row_kind rows,
     linear->k_run = sp_round_up(linear->k, pad_quantum);
     SP_TRY(sp_cuda_choose_algorithm(linear, sp_min_size(reference, SP_CUDA_PAD_ROWS), &found, err));
     size_t width = sp_max_size(linear->n_run, linear->k_run);
-    cuda->pad_bytes = sp_max_size(cuda->pad_bytes, SP_CUDA_PAD_ROWS * width * cuda->base.act_bytes);
+    cuda->pad_bytes = sp_max_size(cuda->pad_bytes, SP_CUDA_PAD_ROWS * width * cuda->base.res_bytes);
   }
   return found ? SP_OK
                : sp_fail(err, SP_EMODEL, "%s: cuBLASLt has no algorithm for a product of %zu x %zu",
@@ -93,7 +94,9 @@ static enum sp_status fill(struct sp_linear *linear, const float *weight, const 
   if (linear->own_epilogue) {
     SP_TRY(sp_cuda_make_f32(cuda, bias, n, (float **)&linear->bias, err));
   } else {
-    SP_TRY(sp_cuda_make_act(cuda, bias, 1, n, 1, sp_round_up(n, pad_quantum), &linear->bias, err));
+    enum sp_compute type = linear->out_f32 ? SP_COMPUTE_F32 : SP_COMPUTE_BF16;
+    SP_TRY(sp_cuda_make_rows(cuda, type, bias, 1, n, 1, sp_round_up(n, pad_quantum), &linear->bias,
+                             err));
   }
   SP_TRY(make_desc(linear, err));
   SP_TRY(choose(linear, rows, err));
@@ -103,7 +106,7 @@ static enum sp_status fill(struct sp_linear *linear, const float *weight, const 
 enum sp_status sp_cuda_linear_create(struct sp_device *device, const float *weight,
                                      const float *bias, size_t n, size_t k,
                                      enum sp_activation activation, enum sp_row_kind rows,
-                                     struct sp_linear **out, struct sp_error *err) {
+                                     bool out_res, struct sp_linear **out, struct sp_error *err) {
   struct sp_cuda_device *cuda = sp_cuda_device_of(device);
   struct sp_linear *linear = calloc(1, sizeof *linear);
   if (!linear) {
@@ -115,7 +118,8 @@ enum sp_status sp_cuda_linear_create(struct sp_device *device, const float *weig
                                .n_run = n,
                                .k_run = k,
                                .activation = activation,
-                               .own_epilogue = needs_own_epilogue(cuda, activation)};
+                               .out_f32 = out_res || device->compute == SP_COMPUTE_F32,
+                               .own_epilogue = needs_own_epilogue(cuda, activation, out_res)};
   enum sp_status status = fill(linear, weight, bias, rows, err);
   if (status != SP_OK) {
     free(linear);
@@ -160,9 +164,9 @@ static enum sp_status copy_rows(struct sp_stream *stream, void *to, size_t to_pi
 static enum sp_status multiply_padded(struct sp_stream *stream, const struct sp_linear *linear,
                                       const void *in, const void *residual, size_t rows, void *out,
                                       struct sp_error *err) {
-  size_t act = stream->device->base.act_bytes;
+  size_t act = stream->device->base.act_bytes, out_bytes = linear->out_f32 ? 4 : act;
   size_t k = linear->k * act, k_run = linear->k_run * act;
-  size_t n = linear->n * act, n_run = linear->n_run * act;
+  size_t n = linear->n * out_bytes, n_run = linear->n_run * out_bytes;
   SP_TRY(SP_CUDA(stream->device,
                  cudaMemsetAsync(stream->pad_in, 0, SP_CUDA_PAD_ROWS * k_run, stream->stream),
                  err)); /* another width may have left its values behind k */
@@ -181,9 +185,8 @@ static enum sp_status multiply_padded(struct sp_stream *stream, const struct sp_
 }
 
 enum sp_status sp_cuda_linear(struct sp_stream *stream, const struct sp_linear *linear,
-                              const void *in, const void *residual, size_t rows, bool out_res,
-                              void *out, struct sp_error *err) {
-  (void)out_res; /* act and res are one type */
+                              const void *in, const void *residual, size_t rows, void *out,
+                              struct sp_error *err) {
   size_t whole = sp_round_up(rows, SP_CUDA_ROW_QUANTUM);
   if (rows == 0) {
     return SP_OK;
@@ -197,9 +200,8 @@ enum sp_status sp_cuda_linear(struct sp_stream *stream, const struct sp_linear *
   SP_TRY((padded ? multiply_padded : multiply)(stream, linear, in, residual, whole, out, err));
   return linear->own_epilogue
              ? SP_CUDA(stream->device,
-                       sp_cuda_bias_activate(
-                           stream->stream, stream->device->base.compute == SP_COMPUTE_BF16,
-                           linear->bias, linear->activation, out, rows, linear->n),
+                       sp_cuda_bias_activate(stream->stream, !linear->out_f32, linear->bias,
+                                             linear->activation, out, rows, linear->n),
                        err)
              : SP_OK;
 }

@@ -26,10 +26,14 @@ static void pack_row(enum sp_compute compute, const float *from, size_t width, s
   }
 }
 
-static enum sp_status put_act(const struct sp_cuda_device *cuda, const float *from, size_t rows,
-                              size_t width, size_t rows_run, size_t pitch, char *to,
-                              struct sp_error *err) {
-  size_t row_bytes = pitch * cuda->base.act_bytes;
+static size_t element_bytes(enum sp_compute type) {
+  return type == SP_COMPUTE_BF16 ? 2 : 4;
+}
+
+static enum sp_status put_rows(const struct sp_cuda_device *cuda, enum sp_compute type,
+                               const float *from, size_t rows, size_t width, size_t rows_run,
+                               size_t pitch, char *to, struct sp_error *err) {
+  size_t row_bytes = pitch * element_bytes(type);
   size_t at_once = sp_min_size(rows_run, STAGE_BYTES / row_bytes + 1);
   char *stage = malloc(sp_mul_sat(at_once, row_bytes));
   if (!stage) {
@@ -40,8 +44,8 @@ static enum sp_status put_act(const struct sp_cuda_device *cuda, const float *fr
     size_t now = sp_min_size(at_once, rows_run - first);
     for (size_t r = 0; r < now; r++) {
       bool inside = first + r < rows;
-      pack_row(cuda->base.compute, inside ? from + (first + r) * width : NULL, inside ? width : 0,
-               pitch, stage + r * row_bytes);
+      pack_row(type, inside ? from + (first + r) * width : NULL, inside ? width : 0, pitch,
+               stage + r * row_bytes);
     }
     status = sp_cuda_put(cuda, to + first * row_bytes, stage, now * row_bytes, err);
   }
@@ -49,12 +53,19 @@ static enum sp_status put_act(const struct sp_cuda_device *cuda, const float *fr
   return status;
 }
 
+enum sp_status sp_cuda_make_rows(struct sp_cuda_device *cuda, enum sp_compute type,
+                                 const float *from, size_t rows, size_t width, size_t rows_run,
+                                 size_t pitch, void **out, struct sp_error *err) {
+  size_t bytes = sp_mul_sat(sp_mul_sat(rows_run, pitch), element_bytes(type));
+  SP_TRY(sp_cuda_carve(cuda, bytes, out, err));
+  return from && bytes > 0 ? put_rows(cuda, type, from, rows, width, rows_run, pitch, *out, err)
+                           : SP_OK;
+}
+
 enum sp_status sp_cuda_make_act(struct sp_cuda_device *cuda, const float *from, size_t rows,
                                 size_t width, size_t rows_run, size_t pitch, void **out,
                                 struct sp_error *err) {
-  size_t bytes = sp_mul_sat(sp_mul_sat(rows_run, pitch), cuda->base.act_bytes);
-  SP_TRY(sp_cuda_carve(cuda, bytes, out, err));
-  return from && bytes > 0 ? put_act(cuda, from, rows, width, rows_run, pitch, *out, err) : SP_OK;
+  return sp_cuda_make_rows(cuda, cuda->base.compute, from, rows, width, rows_run, pitch, out, err);
 }
 
 enum sp_status sp_cuda_make_f32(struct sp_cuda_device *cuda, const float *from, size_t count,
@@ -126,9 +137,8 @@ enum sp_status sp_cuda_embedding_create(struct sp_device *device, const float *w
                                         size_t p, size_t d, struct sp_embedding **out,
                                         struct sp_error *err) {
   struct sp_cuda_device *cuda = sp_cuda_device_of(device);
-  void *to_words;
-  float *to_positions;
-  SP_TRY(sp_cuda_make_act(cuda, words, v, d, v, d, &to_words, err));
+  float *to_words, *to_positions;
+  SP_TRY(sp_cuda_make_f32(cuda, words, sp_mul_sat(v, d), &to_words, err));
   SP_TRY(make_positions(cuda, positions, type0, p, d, &to_positions, err));
   struct sp_embedding *embedding = malloc(sizeof *embedding);
   if (!embedding) {

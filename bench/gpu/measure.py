@@ -23,7 +23,7 @@ except ImportError:
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 KEPT = ROOT / "build/gpu"  # models and scratch files, wherever the results go
-MEASURES = ("kernel", "e2e", "idle")
+MEASURES = ("kernel", "e2e", "idle", "masks", "products")
 # hypotheses of a pass in blocks of 2,000: some seconds of work, whatever the model
 BLOCKS = {"base": 4, "teacher": 2, "4x512": 12, "4x312": 24, "tiny": 1}
 
@@ -37,7 +37,7 @@ def arguments():
     parser.add_argument("out", nargs="?", type=pathlib.Path, default=KEPT)
     parser.add_argument("--only", default="base,teacher,4x512,4x312", help="shapes (%(default)s)")
     parser.add_argument("--work", default="24,mix", help="fixed 24 tokens, real lengths")
-    parser.add_argument("--measure", default="kernel,e2e,idle")
+    parser.add_argument("--measure", default=",".join(MEASURES))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0, help="of one measurement")
     parser.add_argument("--idle-seconds", type=float, default=60.0,
@@ -191,12 +191,13 @@ class Session:
             lists = self.lists_for(self.ours, work, min(10.0, args.idle_seconds))
             lists = math.ceil(lists * args.idle_seconds / min(10.0, args.idle_seconds))
             self.results.keep(self.name, work.name, "idle", self.ours.idle(work, lists))
+        if "masks" in args.measure and self.ours:
+            say(f"{self.name}, {work.name}: masks")
+            self.results.keep(self.name, work.name, "masks", self.ours.masks(work))
 
     def close(self):
         shape = self.results.shape(self.name)
         shape.setdefault("engines", {}).update({p.name: p.facts() for p in self.timed})
-        if self.ours:
-            shape["extra"] = self.ours.extra()
         self.results.save()
         for peer in filter(None, (self.b0, self.b1)):
             peer.close()
@@ -222,6 +223,7 @@ def run_facts(args, program):
 
 
 def run(args, program):
+    import ours
     import work
     for folder in (args.out, KEPT):
         folder.mkdir(parents=True, exist_ok=True)
@@ -243,6 +245,10 @@ def run(args, program):
             else:
                 failed.append(name)
             session.close()
+        if "products" in args.measure and program and args.device == "cuda":
+            say("products, ours and the best of each size")
+            results.data["products"] = ours.products(program)
+            results.save()
     print((args.out / "table.md").read_text())
     if failed:
         say(f"not measured, since the parity gate failed: {', '.join(failed)}")

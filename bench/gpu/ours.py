@@ -45,6 +45,17 @@ def environment(program):
     return out
 
 
+def products(program):
+    """Every product of the shapes: the backend's algorithm beside the best for that number of rows.
+    Nothing where the program was built without the table."""
+    table = program.parent / "gpu_products"
+    if not table.is_file():
+        return None
+    done = subprocess.run([str(table)], stdout=subprocess.PIPE, text=True, check=True,
+                          env=environment(table))
+    return json.loads(done.stdout)
+
+
 class Ours:
     name = "secondpass"
 
@@ -145,17 +156,10 @@ class Ours:
         values = [value for hyp in hyps for value in hyp.get("logp") or []]
         return [float("nan") if value is None else value for value in values]
 
-    def extra(self):
-        """Measurements of masks and of invariance, where the program has them: `bench masks`,
-        `bench invariance`."""
-        offered = self.help("bench")
-        out = {}
-        for name in ("masks", "invariance"):
-            out[name] = None
-            if re.search(rf"^  bench {name} ", offered, re.M):
-                out[name] = json.loads(self.call("bench", name, *self.options(self.help(
-                    f"bench {name}")), "--json"))
-        return out
+    def masks(self, work):
+        """What lookahead masks cost, on the work that was measured last."""
+        return json.loads(self.call("bench", "masks", *self.options(self.bench_help), "--json",
+                                    "--seconds", 5, *self.blocks[work.name]))
 
     def facts(self):
         return {"what": str(self.program), "start_seconds": self.start_seconds,

@@ -125,6 +125,29 @@ def start_rows(results):
                    text(tuned or None, ".0f"), chosen]
 
 
+MASKS = ("causal", "layerwise:1", "layerwise:5", "chunked:5", "chunked:10")
+
+
+def mask_rows(results):
+    for name, shape in results["shapes"].items():
+        for work, got in shape["work"].items():
+            if got.get("masks"):
+                yield [name, work, *(f"{100 * (got['masks'][p] - 1):+.1f} %" for p in MASKS)]
+
+
+def product_rows(results):
+    """Of each weight, the rows at which one algorithm for all of them costs least and most."""
+    found = {}
+    for row in (results.get("products") or {}).get("products", []):
+        if row.get("cost") is not None:
+            found.setdefault((row["n"], row["k"], row["epilogue"]), []).append(row)
+    for (n, k, epilogue), rows in found.items():
+        costs = [row["cost"] for row in rows]
+        yield [f"{n} x {k}", epilogue, f"{max(row['ours_tflops'] for row in rows):.0f}",
+               f"{max(row['best_tflops'] for row in rows):.0f}", percent(min(costs)),
+               percent(statistics.median(costs)), percent(max(costs))]
+
+
 def header(results):
     out = []
     for run in results["runs"]:
@@ -149,7 +172,13 @@ def markdown(results):
              *table(["shape", "tokens", "engine", "mean", "99th percentile", "largest", "same best",
                      "gate"],
                     parity_rows(results)), "",
-             *table(["shape", "engine", "start-up, s", "tuning, s", "chosen"], start_rows(results))]
+             *table(["shape", "engine", "start-up, s", "tuning, s", "chosen"], start_rows(results)),
+             "", "What a lookahead mask adds to the time of scoring:", "",
+             *table(["shape", "tokens", *MASKS], mask_rows(results)), "",
+             "What one algorithm for every number of rows adds to a product's time, over the best of "
+             "cuBLASLt's proposals for each; TFLOP/s are of the fastest number of rows:", "",
+             *table(["weight", "epilogue", "ours, TFLOP/s", "best", "least", "median", "most"],
+                    product_rows(results))]
     return "\n".join(parts) + "\n"
 
 

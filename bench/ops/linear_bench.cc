@@ -14,13 +14,13 @@ void Linear(benchmark::State &state) {
   std::vector<float> weight = Device::Numbers(n * k, 1.0f / std::sqrt(static_cast<float>(k)));
   std::vector<float> bias = Device::Numbers(n, 0.1f);
   sp_linear *linear = nullptr;
-  d.Check(d.backend->linear_create(d.device, weight.data(), bias.data(), n, k,
-                                   static_cast<sp_activation>(state.range(3)),
-                                   static_cast<sp_row_kind>(state.range(4)), &linear, &d.err));
+  d.Check(d.backend->linear_create(
+      d.device, weight.data(), bias.data(), n, k, static_cast<sp_activation>(state.range(3)),
+      static_cast<sp_row_kind>(state.range(4)), out_res, &linear, &d.err));
   d.BeginStream();
   void *in = d.Rows(rows, k), *out = d.Rows(rows, n, out_res);
   for (auto _ : state) {
-    d.Check(d.backend->linear(d.stream, linear, in, nullptr, rows, out_res, out, &d.err));
+    d.Check(d.backend->linear(d.stream, linear, in, nullptr, rows, out, &d.err));
   }
   sp_bench::Rate(state, "FLOP/s", 2.0 * static_cast<double>(rows * n * k));
   sp_bench::PerRow(state, static_cast<double>(rows));

@@ -1,17 +1,17 @@
 /* add_norm.cu - y = norm(x + residual), row by row.            twin: host/backend/cpu/add_norm.c
  *
  * Maths     t = x + residual;  y = (t - mean(t)) / sqrt(var(t) + eps) gamma + beta
- * Layout    x, residual, res, act (R, D) bf16 or f32; gamma, beta (D) f32; one warp a row, four to
- *           a block; res and act may be x or residual
+ * Layout    x, residual, res (R, D) f32, act (R, D) bf16 or f32; gamma, beta (D) f32; one warp a row,
+ *           four to a block; res may be x or residual, and act may be res where it is f32
  * Numerics  f32 inside, two-pass variance (norm_row.cuh); a row's bits depend on that row alone
- * Bound     memory: 2 D elements of the type a row, 3 D with a residual; gamma and beta from L1 */
+ * Bound     memory: a row's D elements of f32 read once and written once, and of act written; once
+ *           more with a residual; gamma and beta from L1 */
 #include "norm_row.cuh"
 
 namespace {
 
-template <typename T>
 struct Rows {
-  const T *x, *residual; /* residual may be NULL */
+  const float *x, *residual; /* residual may be NULL */
   template <int kCount>
   SP_DEVICE_MEMBER void load(size_t i, float v[kCount]) const {
     sp_load_some<kCount>(x + i, v);
@@ -28,11 +28,12 @@ struct Rows {
 
 template <typename T, int kSteps>
 __global__ void __launch_bounds__(SP_NORM_WARPS * 32)
-    add_norm(sp_cuda_norm norm, const T *x, const T *residual, size_t rows, T *res, T *act) {
+    add_norm(sp_cuda_norm norm, const float *x, const float *residual, size_t rows, float *res,
+             T *act) {
   size_t row = (size_t)blockIdx.x * SP_NORM_WARPS + (size_t)sp_warp();
   if (row < rows) {
     size_t at = row * norm.d;
-    Rows<T> source = {x + at, residual ? residual + at : nullptr};
+    Rows source = {x + at, residual ? residual + at : nullptr};
     sp_norm_row<T, kSteps>(source, norm, res + at, act + at);
   }
 }
@@ -47,8 +48,8 @@ cudaError_t launch(cudaStream_t stream, const sp_cuda_norm *norm, const void *x,
                 : steps == 0 ? add_norm<T, 0>
                              : add_norm<T, -1>;
   return SP_LAUNCH(kernel, sp_blocks(rows, SP_NORM_WARPS), SP_NORM_WARPS * 32, 0, stream, *norm,
-                   static_cast<const T *>(x), static_cast<const T *>(residual), rows,
-                   static_cast<T *>(res), static_cast<T *>(act));
+                   static_cast<const float *>(x), static_cast<const float *>(residual), rows,
+                   static_cast<float *>(res), static_cast<T *>(act));
 }
 
 }  // namespace

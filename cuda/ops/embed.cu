@@ -1,31 +1,22 @@
 /* embed.cu - norm(word[id] + position[p] + type), row by row.        twin: host/backend/cpu/embed.c
  *
  * Maths     t = word + (position + type);  y = (t - mean(t)) / sqrt(var(t) + eps) gamma + beta
- * Layout    words (V, D) bf16 or f32; positions (P, D) f32 with the type row added; res, act (T, D)
- *           of words' type; one warp a row, four to a block
+ * Layout    words (V, D) and positions (P, D), with the type row added, f32; res (T, D) f32, act
+ *           (T, D) bf16 or f32; one warp a row, four to a block
  * Numerics  f32 inside, two-pass variance (norm_row.cuh); a row's bits depend on that row alone
- * Bound     memory: D elements of the type read at random places and D written; positions and the
- *           words of masked copies, which repeat, come from L2 */
+ * Bound     memory: D elements of f32 written, and D of act; positions and the words of masked
+ *           copies, which repeat, come from L2 */
 #include "norm_row.cuh"
 
 namespace {
 
-template <typename T>
 struct Sum {
-  const T *word;
-  const float *position;
+  const float *word, *position;
   template <int kCount>
   SP_DEVICE_MEMBER void load(size_t i, float v[kCount]) const {
     float p[kCount];
     sp_load_some<kCount>(word + i, v);
-    if constexpr (kCount == 1) {
-      p[0] = position[i];
-    } else {
-      SP_UNROLL
-      for (int j = 0; j < kCount; j += 4) {
-        sp_load_wide(position + i + j, p + j);
-      }
-    }
+    sp_load_some<kCount>(position + i, p);
     SP_UNROLL
     for (int j = 0; j < kCount; j++) {
       v[j] += p[j];
@@ -35,12 +26,12 @@ struct Sum {
 
 template <typename T, int kSteps>
 __global__ void __launch_bounds__(SP_NORM_WARPS * 32)
-    embed(sp_cuda_norm norm, const T *words, const float *positions, const int32_t *ids,
-          const uint32_t *places, size_t rows, T *res, T *act) {
+    embed(sp_cuda_norm norm, const float *words, const float *positions, const int32_t *ids,
+          const uint32_t *places, size_t rows, float *res, T *act) {
   size_t row = (size_t)blockIdx.x * SP_NORM_WARPS + (size_t)sp_warp();
   if (row < rows) {
     size_t at = row * norm.d;
-    Sum<T> source = {words + (size_t)ids[row] * norm.d, positions + (size_t)places[row] * norm.d};
+    Sum source = {words + (size_t)ids[row] * norm.d, positions + (size_t)places[row] * norm.d};
     sp_norm_row<T, kSteps>(source, norm, res + at, act + at);
   }
 }
@@ -56,8 +47,8 @@ cudaError_t launch(cudaStream_t stream, const sp_cuda_embedding *embedding,
                 : steps == 0 ? embed<T, 0>
                              : embed<T, -1>;
   return SP_LAUNCH(kernel, sp_blocks(rows, SP_NORM_WARPS), SP_NORM_WARPS * 32, 0, stream, *norm,
-                   static_cast<const T *>(embedding->words), embedding->positions, ids, positions,
-                   rows, static_cast<T *>(res), static_cast<T *>(act));
+                   embedding->words, embedding->positions, ids, positions, rows,
+                   static_cast<float *>(res), static_cast<T *>(act));
 }
 
 }  // namespace

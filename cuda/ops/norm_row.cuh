@@ -1,7 +1,7 @@
 /* norm_row.cuh - y = (t - mean(t)) / sqrt(var(t) + eps) gamma + beta of one row, by one warp.
  *
- * Layout    a lane takes kCount elements at a time, 32 kCount apart: 16 bytes where rows keep that
- *           alignment, else one.  Rows of up to kSteps such steps stay in registers; longer
+ * Layout    a lane takes kCount elements at a time, 32 kCount apart: 16 bytes of act where rows keep
+ *           that alignment, else one.  Rows of up to kSteps such steps stay in registers; longer
  *           ones, and those read one by one, are read again for each pass
  * Numerics  two passes, f32: mean first, then the sum of squared differences.  A lane sums its
  *           elements in order, lanes are joined by a butterfly.  Which elements meet in which order
@@ -19,16 +19,8 @@ template <int kCount>
 SP_DEVICE void sp_norm_finish(const sp_cuda_norm &norm, size_t i, float mean, float scale,
                               float v[kCount]) {
   float gamma[kCount], beta[kCount];
-  if constexpr (kCount == 1) {
-    gamma[0] = norm.gamma[i];
-    beta[0] = norm.beta[i];
-  } else {
-    SP_UNROLL
-    for (int j = 0; j < kCount; j += 4) {
-      sp_load_wide(norm.gamma + i + j, gamma + j);
-      sp_load_wide(norm.beta + i + j, beta + j);
-    }
-  }
+  sp_load_some<kCount>(norm.gamma + i, gamma);
+  sp_load_some<kCount>(norm.beta + i, beta);
   SP_UNROLL
   for (int j = 0; j < kCount; j++) {
     v[j] = fmaf((v[j] - mean) * scale, gamma[j], beta[j]);
@@ -36,9 +28,9 @@ SP_DEVICE void sp_norm_finish(const sp_cuda_norm &norm, size_t i, float mean, fl
 }
 
 template <int kCount, typename T>
-SP_DEVICE void sp_norm_store(size_t i, const float v[kCount], T *res, T *act) {
+SP_DEVICE void sp_norm_store(size_t i, const float v[kCount], float *res, T *act) {
   sp_store_some<kCount>(res + i, v);
-  if (act != res) {
+  if (static_cast<const void *>(act) != res) {
     sp_store_some<kCount>(act + i, v);
   }
 }
@@ -69,7 +61,8 @@ SP_DEVICE float sp_norm_scale(const sp_cuda_norm &norm, float squares) {
 /* `source.load<kCount>(i, v)` gives elements i .. i + kCount - 1 of the row.  Elements are written
  * by the lane that read them, after its last read: res and act may be what the source reads. */
 template <typename T, int kSteps, typename Source>
-SP_DEVICE void sp_norm_row_kept(const Source &source, const sp_cuda_norm &norm, T *res, T *act) {
+SP_DEVICE void sp_norm_row_kept(const Source &source, const sp_cuda_norm &norm, float *res,
+                                T *act) {
   constexpr int kCount = kWide<T>;
   size_t first = (size_t)sp_lane() * kCount;
   float t[kSteps][kCount], sum = 0.0f, squares = 0.0f;
@@ -100,7 +93,8 @@ SP_DEVICE void sp_norm_row_kept(const Source &source, const sp_cuda_norm &norm, 
 }
 
 template <typename T, int kCount, typename Source>
-SP_DEVICE void sp_norm_row_reread(const Source &source, const sp_cuda_norm &norm, T *res, T *act) {
+SP_DEVICE void sp_norm_row_reread(const Source &source, const sp_cuda_norm &norm, float *res,
+                                  T *act) {
   size_t first = (size_t)sp_lane() * kCount;
   float t[kCount], sum = 0.0f, squares = 0.0f;
   for (size_t i = first; i < norm.d; i += 32 * kCount) {
@@ -122,7 +116,7 @@ SP_DEVICE void sp_norm_row_reread(const Source &source, const sp_cuda_norm &norm
 
 /* kSteps > 0: as many in registers; 0: wide and read again; -1: one by one. */
 template <typename T, int kSteps, typename Source>
-SP_DEVICE void sp_norm_row(const Source &source, const sp_cuda_norm &norm, T *res, T *act) {
+SP_DEVICE void sp_norm_row(const Source &source, const sp_cuda_norm &norm, float *res, T *act) {
   if constexpr (kSteps > 0) {
     sp_norm_row_kept<T, kSteps>(source, norm, res, act);
   } else {

@@ -4,7 +4,7 @@
  * structs themselves.  A launcher never allocates, never waits and never touches another stream.
  *
  * Letters    as in backend.h
- * Types      `bf16` says what act and res are: bf16 both, or f32 both
+ * Types      `bf16` says what act is, else f32; res is f32
  * Rows       row buffers have room for the row count rounded up to SP_CUDA_ROW_QUANTUM; launchers
  *            read surplus rows where that is simpler, and never write them
  * Alignment  row buffers and weights begin at 16 bytes or better.  Rows of any width are right;
@@ -31,7 +31,7 @@ enum {
 
 /* Weights as kernels read them. */
 struct sp_cuda_embedding {
-  const void *words;      /* (V, D) act */
+  const float *words;     /* (V, D) */
   const float *positions; /* (P, D) f32, the type row added */
   size_t d;
 };
@@ -59,12 +59,13 @@ struct sp_cuda_dense {
 cudaError_t sp_cuda_expand(cudaStream_t stream, const struct sp_expand_args *args);
 cudaError_t sp_cuda_mask(cudaStream_t stream, const struct sp_mask_args *args);
 
-/* The contract's embed: res and act are (T, D) of one type, and may be the same memory. */
+/* The contract's embed: res f32 and act (T, D), the same memory only where act is f32. */
 cudaError_t sp_cuda_embed(cudaStream_t stream, bool bf16, const struct sp_cuda_embedding *embedding,
                           const struct sp_cuda_norm *norm, const int32_t *ids /* (T) */,
                           const uint32_t *positions /* (T) */, size_t rows, void *res, void *act);
 
-/* The contract's add_norm; residual may be NULL; res and act may be x, residual or each other. */
+/* The contract's add_norm; residual may be NULL; res may be x or residual, act may be res where it
+ * is f32. */
 cudaError_t sp_cuda_add_norm(cudaStream_t stream, bool bf16, const struct sp_cuda_norm *norm,
                              const void *x, const void *residual, size_t rows, void *res,
                              void *act);
@@ -73,8 +74,8 @@ cudaError_t sp_cuda_add_norm(cudaStream_t stream, bool bf16, const struct sp_cud
 cudaError_t sp_cuda_gather(cudaStream_t stream, const void *from, size_t row_bytes,
                            const uint32_t *index /* (R) */, size_t rows, void *to);
 
-/* values = activation(values + bias) in place, (R, N) act, f32 inside; bias (N) f32 or NULL.  For
- * what a product's epilogue cannot do: the library's GELU is the tanh form. */
+/* values = activation(values + bias) in place, (R, N) bf16 or f32, f32 inside; bias (N) f32 or NULL.
+ * For what a product's epilogue cannot do: the library's GELU is the tanh form. */
 cudaError_t sp_cuda_bias_activate(cudaStream_t stream, bool bf16, const float *bias,
                                   enum sp_activation activation, void *values, size_t rows,
                                   size_t n);
@@ -94,7 +95,7 @@ cudaError_t sp_cuda_vocab_logp(cudaStream_t stream, bool bf16, const struct sp_c
                                float *logp /* (N) */, void *scratch, size_t scratch_rows);
 
 /* The contract's score_head on (R, D) res rows; layers is host memory. */
-cudaError_t sp_cuda_score_head(cudaStream_t stream, bool bf16, const struct sp_cuda_dense *layers,
+cudaError_t sp_cuda_score_head(cudaStream_t stream, const struct sp_cuda_dense *layers,
                                size_t n_layers, const void *rows_res, size_t rows,
                                float *score /* (R) */);
 

@@ -2,7 +2,7 @@
  * output.                                                    twin: host/backend/cpu/score_head.c
  *
  * Maths     x <- activation(x W^T + bias), layer by layer; pooler, tanh, score
- * Layout    rows (R, D) bf16 or f32; weights (K, N) f32.  A block takes kRows rows through all
+ * Layout    rows (R, D) f32; weights (K, N) f32.  A block takes kRows rows through all
  *           layers: their values stand in shared memory, (width, kRows) twice.  A thread makes one
  *           output of all kRows rows, so that a weight is read once a block and lies beside its
  *           neighbour's; layers of few outputs give a warp to an output of a row
@@ -90,15 +90,15 @@ SP_DEVICE void few_outputs(const sp_cuda_dense &layer, SharedPtr<float> in, Shar
 }
 
 /* `width` is the widest layer's. */
-template <typename T, int kRows>
+template <int kRows>
 __global__ void __launch_bounds__(kThreads)
-    score_head(Chain chain, const T *rows, size_t n_rows, size_t width, float *score) {
+    score_head(Chain chain, const float *rows, size_t n_rows, size_t width, float *score) {
   SharedPtr<float> in = sp_shared<float>(0, width * kRows);
   SharedPtr<float> out = sp_shared<float>(width * kRows * sizeof(float), width * kRows);
   size_t first = (size_t)blockIdx.x * kRows, d = chain.layers[0].k;
   for (size_t i = threadIdx.x; i < d * kRows; i += kThreads) {
     size_t r = i / d, k = i % d;
-    in[k * kRows + r] = first + r < n_rows ? sp_to_f32(rows[(first + r) * d + k]) : 0.0f;
+    in[k * kRows + r] = first + r < n_rows ? rows[(first + r) * d + k] : 0.0f;
   }
   sp_sync_threads();
   for (unsigned l = 0; l < chain.count; l++) {
@@ -118,29 +118,28 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <typename T, int kRows>
+template <int kRows>
 cudaError_t launch(cudaStream_t stream, const Chain &chain, const void *rows, size_t n_rows,
                    size_t width, float *score) {
-  return SP_LAUNCH((score_head<T, kRows>), sp_blocks(n_rows, kRows), kThreads,
-                   2 * width * kRows * sizeof(float), stream, chain, static_cast<const T *>(rows),
-                   n_rows, width, score);
+  return SP_LAUNCH(score_head<kRows>, sp_blocks(n_rows, kRows), kThreads,
+                   2 * width * kRows * sizeof(float), stream, chain,
+                   static_cast<const float *>(rows), n_rows, width, score);
 }
 
 /* As many rows as shared memory has room for. */
-template <typename T>
 cudaError_t launch_any(cudaStream_t stream, const Chain &chain, const void *rows, size_t n_rows,
                        size_t width, float *score) {
   size_t fit = kSharedBytes / (2 * width * sizeof(float));
-  return fit >= 8   ? launch<T, 8>(stream, chain, rows, n_rows, width, score)
-         : fit >= 4 ? launch<T, 4>(stream, chain, rows, n_rows, width, score)
-         : fit >= 2 ? launch<T, 2>(stream, chain, rows, n_rows, width, score)
-                    : launch<T, 1>(stream, chain, rows, n_rows, width, score);
+  return fit >= 8   ? launch<8>(stream, chain, rows, n_rows, width, score)
+         : fit >= 4 ? launch<4>(stream, chain, rows, n_rows, width, score)
+         : fit >= 2 ? launch<2>(stream, chain, rows, n_rows, width, score)
+                    : launch<1>(stream, chain, rows, n_rows, width, score);
 }
 
 }  // namespace
 
-cudaError_t sp_cuda_score_head(cudaStream_t stream, bool bf16, const sp_cuda_dense *layers,
-                               size_t n_layers, const void *rows_res, size_t rows, float *score) {
+cudaError_t sp_cuda_score_head(cudaStream_t stream, const sp_cuda_dense *layers, size_t n_layers,
+                               const void *rows_res, size_t rows, float *score) {
   Chain chain = {};
   if (n_layers == 0 || n_layers > SP_CUDA_MAX_DENSE || layers[n_layers - 1].n != 1) {
     return cudaErrorInvalidValue;
@@ -160,6 +159,5 @@ cudaError_t sp_cuda_score_head(cudaStream_t stream, bool bf16, const sp_cuda_den
   if (rows == 0) {
     return cudaSuccess;
   }
-  return bf16 ? launch_any<sp_bf16>(stream, chain, rows_res, rows, width, score)
-              : launch_any<float>(stream, chain, rows_res, rows, width, score);
+  return launch_any(stream, chain, rows_res, rows, width, score);
 }

@@ -37,13 +37,16 @@ SP_DEVICE void sp_store_wide(sp_bf16 *p, const float v[8]) {
                            sp_pack_bf16(v[4], v[5]), sp_pack_bf16(v[6], v[7])));
 }
 
-/* kCount elements from p on: 1, or 16 bytes of them. */
+/* kCount elements from p on: 1, or 16 bytes of them once or more often. */
 template <int kCount, typename T>
 SP_DEVICE void sp_load_some(const T *p, float v[kCount]) {
   if constexpr (kCount == 1) {
     v[0] = sp_to_f32(*p);
   } else {
-    sp_load_wide(p, v);
+    SP_UNROLL
+    for (int j = 0; j < kCount; j += kWide<T>) {
+      sp_load_wide(p + j, v + j);
+    }
   }
 }
 
@@ -52,7 +55,10 @@ SP_DEVICE void sp_store_some(T *p, const float v[kCount]) {
   if constexpr (kCount == 1) {
     *p = sp_from_f32<T>(v[0]);
   } else {
-    sp_store_wide(p, v);
+    SP_UNROLL
+    for (int j = 0; j < kCount; j += kWide<T>) {
+      sp_store_wide(p + j, v + j);
+    }
   }
 }
 

@@ -9,7 +9,7 @@
  * Letters    T packed tokens, S sequences, R rows that go on (queries, scored rows), N targets,
  *            D hidden width, H heads, K and N of a product, V vocabulary
  * Types      act  the compute type: f32 or bf16; what products read
- *            res  the type of the residual stream (`device->res_bytes`); equals act where it is f32
+ *            res  the type of the residual stream: f32, as products before a norm write it
  * Rows       every row buffer that a linear reads or writes must have room for the row count rounded
  *            up to device->row_quantum; what stands in the surplus rows is finite and meaningless.
  * Exactness  a row's result depends on that row's inputs alone, bit for bit: never on its place, on
@@ -42,7 +42,7 @@ struct sp_stream;
 struct sp_device {
   const struct sp_backend *backend;
   enum sp_compute compute;
-  size_t act_bytes, res_bytes; /* of one element */
+  size_t act_bytes, res_bytes; /* of one element; equal where the compute type is f32 */
   size_t row_quantum;          /* row buffers are rounded up to this */
   size_t chunk_rows;           /* rows after which the feed-forward pair is cut; a multiple of
                                   row_quantum, 0: never */
@@ -123,11 +123,12 @@ struct sp_backend {
   size_t (*batch_tokens)(const struct sp_device *device, size_t hidden);
 
   /* Weights. Sources are host f32, row-major, copied; made before any stream of the device.  With
-   * NULL sources only room is taken, and share_weights brings the values. */
+   * NULL sources only room is taken, and share_weights brings the values.  A linear writes res where
+   * `out_res` says so, else act. */
   enum sp_status (*linear_create)(struct sp_device *device, const float *weight /* (N, K) */,
                                   const float *bias /* (N) */, size_t n, size_t k,
                                   enum sp_activation activation, enum sp_row_kind rows,
-                                  struct sp_linear **out, struct sp_error *err);
+                                  bool out_res, struct sp_linear **out, struct sp_error *err);
   void (*linear_destroy)(struct sp_linear *linear);
   enum sp_status (*vocab_create)(struct sp_device *device, const float *weight /* (V, D) */,
                                  const float *bias /* (V) */, size_t v, size_t d,
@@ -178,11 +179,10 @@ struct sp_backend {
                           const struct sp_norm *norm, const int32_t *ids /* (T) */,
                           const uint32_t *positions /* (T) */, size_t rows, void *res, void *act,
                           struct sp_error *err);
-  /* out = activation(in W^T + bias) + residual: in (R, K) act, out (R, N) act, or res when out_res;
-   * residual (R, N) res or NULL, only with out_res and where device->adds_residual. */
+  /* out = activation(in W^T + bias) + residual: in (R, K) act, out (R, N) act, or res as it was
+   * made; residual (R, N) res or NULL, only with out_res and where device->adds_residual. */
   enum sp_status (*linear)(struct sp_stream *stream, const struct sp_linear *linear, const void *in,
-                           const void *residual, size_t rows, bool out_res, void *out,
-                           struct sp_error *err);
+                           const void *residual, size_t rows, void *out, struct sp_error *err);
   /* The words of a mask policy, for attention. */
   enum sp_status (*mask)(struct sp_stream *stream, const struct sp_mask_args *args,
                          struct sp_error *err);

@@ -1,4 +1,4 @@
-/* bench_args.h - what `bench engine` and `bench savings` take, and the workload they time. */
+/* bench_args.h - what `bench engine`, `savings` and `masks` take, and the workload they time. */
 #ifndef SP_CLI_BENCH_ARGS_H
 #define SP_CLI_BENCH_ARGS_H
 

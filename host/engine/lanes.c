@@ -27,8 +27,12 @@ static enum sp_status init_lane(struct lane *lane, const struct sp_settings *set
   if (!sp_batch_init(&lane->batch, &context->limits, &lane->arena)) {
     return sp_fail_memory(err, context->limits.targets * sizeof(uint32_t));
   }
-  return sp_forward_create(context->weights[device], &context->limits, settings->savings,
-                           info->mask, info->pad, &lane->forward, err);
+  struct sp_forward_rule rule = {.limits = context->limits,
+                                 .savings = settings->savings,
+                                 .lookahead = settings->lookahead,
+                                 .mask_id = info->mask,
+                                 .pad_id = info->pad};
+  return sp_forward_create(context->weights[device], &rule, &lane->forward, err);
 }
 
 enum sp_status sp_lanes_create(const struct sp_settings *settings,

@@ -123,7 +123,6 @@ struct product {
   struct sp_linear *linear[SP_MAX_DEVICES];
   size_t count; /* times a batch */
   bool scored;  /* runs at scored rows */
-  bool out_res;
 };
 
 struct sp_products {
@@ -141,12 +140,12 @@ static float random_weight(uint64_t *state) {
 
 static enum sp_status create_linears(struct sp_products *p, struct product *product,
                                      const float *weight, const float *bias, size_t n, size_t k,
-                                     struct sp_error *err) {
+                                     bool out_res, struct sp_error *err) {
   const struct sp_context *context = &p->workload->context;
   enum sp_row_kind rows = product->scored ? SP_ROWS_SCORED : SP_ROWS_TOKENS;
   for (size_t i = 0; i < context->n_devices; i++) {
     struct sp_device *device = context->devices[i];
-    SP_TRY(device->backend->linear_create(device, weight, bias, n, k, SP_ACT_NONE, rows,
+    SP_TRY(device->backend->linear_create(device, weight, bias, n, k, SP_ACT_NONE, rows, out_res,
                                           &product->linear[i], err));
   }
   return SP_OK;
@@ -164,9 +163,8 @@ static enum sp_status add_product(struct sp_products *p, size_t n, size_t k, siz
   struct product *product = &p->product[p->n++];
   product->count = count;
   product->scored = scored;
-  product->out_res = out_res;
   if (status == SP_OK) {
-    status = create_linears(p, product, weight, bias, n, k, err);
+    status = create_linears(p, product, weight, bias, n, k, out_res, err);
   }
   p->widest_in = sp_max_size(p->widest_in, k);
   p->widest_out = sp_max_size(p->widest_out, n);
@@ -267,8 +265,8 @@ static enum sp_status fill_rows(struct runner *r, size_t elements, struct sp_err
   enum sp_status status = SP_OK;
   for (size_t at = 0; status == SP_OK && at < elements; at += block) {
     size_t now = sp_min_size(block, elements - at);
-    status = r->device->backend->upload(r->stream, (char *)r->in + at * bytes, data, now * bytes,
-                                        err);
+    status =
+        r->device->backend->upload(r->stream, (char *)r->in + at * bytes, data, now * bytes, err);
   }
   if (status == SP_OK) {
     status = r->device->backend->finish(r->stream, err);
@@ -319,8 +317,7 @@ static enum sp_status run_products(struct runner *r, struct round *round, size_t
     const struct product *product = &round->products->product[i];
     size_t rows = product->scored ? r->batch.rows : r->batch.tokens;
     for (size_t time = 0; time < product->count; time++) {
-      SP_TRY(b->linear(r->stream, product->linear[r->which], r->in, NULL, rows, product->out_res,
-                       r->out, err));
+      SP_TRY(b->linear(r->stream, product->linear[r->which], r->in, NULL, rows, r->out, err));
     }
   }
   return SP_OK;

@@ -3,7 +3,7 @@
 #define SP_ENGINE_SETTINGS_H
 
 #include "archive.h"
-#include "backend.h"
+#include "lookahead.h"
 #include "score_line.h"
 
 enum sp_on_long { SP_LONG_NULL, SP_LONG_ERROR, SP_LONG_TRUNCATE };
@@ -18,6 +18,7 @@ struct sp_settings {
   enum sp_letter_case letter_case;
   enum sp_cls_sign cls_sign;
   unsigned savings; /* enum sp_saving of forward.h */
+  struct sp_lookahead lookahead; /* full, but for `bench masks` */
   bool dtype_auto;
   enum sp_compute compute; /* when not auto */
   struct sp_text eos;      /* empty: none */

@@ -15,6 +15,7 @@ struct inputs {
   const uint32_t *mlm_row;                  /* of these, those with targets; beside cls rows */
   const uint32_t *cls_row, *target_row;
   const int32_t *target_id;
+  const uint64_t *mask_start; /* under a lookahead */
 };
 
 /* Letters as in backend.h. Row buffers have room for T rounded up to the row quantum; act and res
@@ -23,9 +24,7 @@ struct sp_forward {
   const struct sp_weights *weights;
   struct sp_device *device;
   struct sp_stream *stream;
-  struct sp_batch_limits limits;
-  unsigned savings;
-  int32_t mask_id, pad_id;
+  struct sp_forward_rule rule;
 
   void *block;         /* all device memory */
   int32_t *ids;        /* (T) */
@@ -38,15 +37,17 @@ struct sp_forward {
   void *ffn;           /* (C, F) act   C: rows of one chunk */
   void *row_res;       /* (T, D) res   rows that go on after the last attention */
   void *row_act;       /* (T, D) act */
+  uint64_t *mask;      /* (T, words of the longest row) what every row sees */
   float *logp;         /* (N) */
   float *cls;          /* (T) */
   char *staging;       /* the batch's arrays, on devices with memory of their own */
 
-  char *pinned;      /* host memory of such devices: what goes up, then what comes down */
-  size_t staged;     /* bytes of it that go up */
-  float *logp_host;  /* (N) where results arrive: in `pinned`, or logp itself */
-  float *cls_host;   /* (T) likewise */
-  uint32_t *renamed; /* host (2T + N): row numbers when every token goes on, without `head` */
+  char *pinned;         /* host memory of such devices: what goes up, then what comes down */
+  size_t staged;        /* bytes of it that go up */
+  float *logp_host;     /* (N) where results arrive: in `pinned`, or logp itself */
+  float *cls_host;      /* (T) likewise */
+  uint32_t *renamed;    /* host (2T + N): row numbers when every token goes on, without `head` */
+  uint64_t *mask_start; /* host (T): first word of each sequence's mask, under a lookahead */
 
   struct inputs in; /* of the batch in flight */
   size_t targets, cls_rows;
@@ -56,15 +57,17 @@ struct sp_forward {
 /* ---- memory ---- */
 
 struct layout {
-  size_t ids, positions, res, act, qkv, ctx, proj, ffn, row_res, row_act, logp, cls, staging;
+  size_t ids, positions, res, act, qkv, ctx, proj, ffn, row_res, row_act, mask, logp, cls, staging;
   size_t bytes;
 };
 
 enum { stage_align = 256 };
 
-/* Room for a batch's arrays: 11 of T, two of which have one more, and 2 of N, each rounded up. */
+/* Room for a batch's arrays: 11 of T, two of which have one more, a wide one of T, and 2 of N, each
+ * rounded up. */
 static size_t staging_bytes(const struct sp_batch_limits *limits) {
-  return 11 * (limits->tokens * 4 + stage_align) + 2 * (limits->targets * 4 + stage_align) + 8;
+  return 12 * (limits->tokens * 4 + stage_align) + limits->tokens * 4 +
+         2 * (limits->targets * 4 + stage_align) + 8;
 }
 
 /* The pinned block: the staged arrays, logp (N), cls (T). */
@@ -77,6 +80,10 @@ static size_t place(struct layout *layout, size_t rows, size_t row_bytes) {
   size_t at = layout->bytes;
   layout->bytes = sp_round_up(at + rows * row_bytes, 256);
   return at;
+}
+
+static size_t mask_words(size_t keys) {
+  return (keys + 63) / 64;
 }
 
 static size_t chunk_of(const struct sp_device *device, size_t rows) {
@@ -99,6 +106,7 @@ static struct layout lay_out(const struct sp_model_config *c, const struct sp_de
   layout.ffn = place(&layout, chunk_of(device, rows), device->act_bytes * c->ffn);
   layout.row_res = place(&layout, rows, res);
   layout.row_act = shared ? layout.row_res : place(&layout, rows, act);
+  layout.mask = place(&layout, rows, mask_words(c->max_positions) * sizeof(uint64_t));
   layout.logp = place(&layout, limits->targets, sizeof(float));
   layout.cls = place(&layout, rows, sizeof(float));
   if (!device->host_memory) {
@@ -128,25 +136,35 @@ static void set_pointers(struct sp_forward *f, const struct layout *layout) {
   f->ffn = block + layout->ffn;
   f->row_res = block + layout->row_res;
   f->row_act = block + layout->row_act;
+  f->mask = (uint64_t *)(void *)(block + layout->mask);
   f->logp = (float *)(block + layout->logp);
   f->cls = (float *)(block + layout->cls);
   f->staging = block + layout->staging;
 }
 
-/* Host memory: where results arrive, and row numbers that a batch does not have as they are. */
+static bool is_masked(const struct sp_forward *f) {
+  return f->rule.lookahead.policy != SP_MASK_FULL;
+}
+
+/* Host memory: where results arrive, and numbers that a batch does not have as they are. */
 static enum sp_status take_host_memory(struct sp_forward *f, struct sp_error *err) {
-  const struct sp_batch_limits *limits = &f->limits;
+  const struct sp_batch_limits *limits = &f->rule.limits;
   f->logp_host = f->logp;
   f->cls_host = f->cls;
   if (!f->device->host_memory) {
     void *pinned;
     SP_TRY(f->device->backend->alloc_host(f->device, pinned_bytes(limits), &pinned, err));
     f->pinned = pinned;
-    f->logp_host =
-        (float *)(void *)(f->pinned + sp_round_up(staging_bytes(limits), stage_align));
+    f->logp_host = (float *)(void *)(f->pinned + sp_round_up(staging_bytes(limits), stage_align));
     f->cls_host = f->logp_host + limits->targets;
   }
-  if (!(f->savings & SP_SAVING_HEAD)) {
+  if (is_masked(f)) {
+    f->mask_start = malloc(limits->tokens * sizeof *f->mask_start);
+    if (!f->mask_start) {
+      return sp_fail_memory(err, limits->tokens * sizeof *f->mask_start);
+    }
+  }
+  if (!(f->rule.savings & SP_SAVING_HEAD)) {
     size_t numbers = 2 * limits->tokens + limits->targets;
     f->renamed = malloc(numbers * sizeof *f->renamed);
     return f->renamed ? SP_OK : sp_fail_memory(err, numbers * sizeof *f->renamed);
@@ -155,22 +173,19 @@ static enum sp_status take_host_memory(struct sp_forward *f, struct sp_error *er
 }
 
 enum sp_status sp_forward_create(const struct sp_weights *weights,
-                                 const struct sp_batch_limits *limits, unsigned savings,
-                                 int32_t mask_id, int32_t pad_id, struct sp_forward **out,
+                                 const struct sp_forward_rule *rule, struct sp_forward **out,
                                  struct sp_error *err) {
   *out = NULL;
   struct sp_forward *f = calloc(1, sizeof *f);
   if (!f) {
     return sp_fail_memory(err, sizeof *f);
   }
-  *f = (struct sp_forward){.weights = weights,
-                           .device = weights->device,
-                           .limits = *limits,
-                           .savings = savings,
-                           .mask_id = mask_id,
-                           .pad_id = pad_id < 0 ? 0 : pad_id};
+  *f = (struct sp_forward){.weights = weights, .device = weights->device, .rule = *rule};
+  if (rule->pad_id < 0) {
+    f->rule.pad_id = 0;
+  }
   const struct sp_backend *b = f->device->backend;
-  struct layout layout = lay_out(&weights->config, f->device, limits);
+  struct layout layout = lay_out(&weights->config, f->device, &rule->limits);
   enum sp_status status;
   SP_TRY_GOTO(b->stream_create(f->device, &f->stream, err), destroy);
   SP_TRY_GOTO(b->alloc(f->device, layout.bytes, &f->block, err), destroy);
@@ -201,6 +216,7 @@ void sp_forward_destroy(struct sp_forward *f) {
     b->stream_destroy(f->stream);
   }
   free(f->renamed);
+  free(f->mask_start);
   free(f);
 }
 
@@ -222,8 +238,8 @@ static const void *stage(struct sp_forward *f, const void *host, size_t count) {
 /* Without `head` the rows that go on are the tokens: what a batch says of its rows is renamed. */
 static void stage_all_rows(struct sp_forward *f, const struct sp_batch *batch) {
   uint32_t *token = f->renamed;
-  uint32_t *cls_row = token + f->limits.tokens;
-  uint32_t *target_row = cls_row + f->limits.tokens;
+  uint32_t *cls_row = token + f->rule.limits.tokens;
+  uint32_t *target_row = cls_row + f->rule.limits.tokens;
   for (uint32_t t = 0; t < batch->tokens; t++) {
     token[t] = t;
   }
@@ -236,6 +252,16 @@ static void stage_all_rows(struct sp_forward *f, const struct sp_batch *batch) {
   f->in.row_token = stage(f, token, batch->tokens);
   f->in.cls_row = stage(f, cls_row, batch->cls_rows);
   f->in.target_row = stage(f, target_row, batch->targets);
+}
+
+/* A sequence's mask has a row for each of its keys. */
+static void stage_mask_starts(struct sp_forward *f, const struct sp_batch *batch) {
+  uint64_t words = 0;
+  for (size_t s = 0; s < batch->sequences; s++) {
+    f->mask_start[s] = words;
+    words += batch->len[s] * mask_words(batch->len[s]);
+  }
+  f->in.mask_start = stage(f, f->mask_start, 2 * batch->sequences);
 }
 
 static enum sp_status stage_batch(struct sp_forward *f, const struct sp_batch *batch,
@@ -253,7 +279,7 @@ static enum sp_status stage_batch(struct sp_forward *f, const struct sp_batch *b
       .row_position = stage(f, batch->row_position, batch->rows),
       .target_id = stage(f, batch->target_id, batch->targets),
   };
-  if (f->savings & SP_SAVING_HEAD) {
+  if (f->rule.savings & SP_SAVING_HEAD) {
     f->in.row_token = stage(f, batch->row_token, batch->rows);
     f->in.mlm_row = stage(f, batch->mlm_row, batch->cls_rows ? batch->rows - batch->cls_rows : 0);
     f->in.cls_row = stage(f, batch->cls_row, batch->cls_rows);
@@ -261,9 +287,12 @@ static enum sp_status stage_batch(struct sp_forward *f, const struct sp_batch *b
   } else {
     stage_all_rows(f, batch);
   }
-  return f->device->host_memory ? SP_OK
-                                : f->device->backend->upload(f->stream, f->staging, f->pinned,
-                                                             f->staged, err);
+  if (is_masked(f)) {
+    stage_mask_starts(f, batch);
+  }
+  return f->device->host_memory
+             ? SP_OK
+             : f->device->backend->upload(f->stream, f->staging, f->pinned, f->staged, err);
 }
 
 /* ---- the encoder ---- */
@@ -282,13 +311,26 @@ static enum sp_status embed(struct sp_forward *f, const struct sp_batch *batch,
                                 .mask_hi = f->in.mask_hi,
                                 .token_start = f->in.token_start,
                                 .sequences = batch->sequences,
-                                .mask_id = f->mask_id,
-                                .pad_id = f->pad_id,
+                                .mask_id = f->rule.mask_id,
+                                .pad_id = f->rule.pad_id,
                                 .ids = f->ids,
                                 .positions = f->positions};
   SP_TRY(b->expand(f->stream, &args, err));
   return b->embed(f->stream, f->weights->embedding, f->weights->embedding_norm, f->ids,
                   f->positions, batch->tokens, f->res, f->act, err);
+}
+
+/* What every row sees; one mask for all layers. */
+static enum sp_status make_masks(struct sp_forward *f, const struct sp_batch *batch,
+                                 struct sp_error *err) {
+  struct sp_mask_args args = {.policy = f->rule.lookahead.policy,
+                              .reach = f->rule.lookahead.reach,
+                              .sequences = batch->sequences,
+                              .key_start = f->in.token_start,
+                              .key_len = f->in.len,
+                              .mask_start = f->in.mask_start,
+                              .mask = f->mask};
+  return f->device->backend->mask(f->stream, &args, err);
 }
 
 /* x = norm(x + in W^T + bias) and its copy; `sum` has room for the product. */
@@ -297,7 +339,7 @@ static enum sp_status project_norm(struct sp_forward *f, const struct sp_linear 
                                    void *sum, void *x, void *x_act, struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
   bool added = f->device->adds_residual;
-  SP_TRY(b->linear(f->stream, linear, in, added ? x : NULL, rows, true, sum, err));
+  SP_TRY(b->linear(f->stream, linear, in, added ? x : NULL, rows, sum, err));
   return b->add_norm(f->stream, norm, sum, added ? NULL : x, rows, x, x_act, err);
 }
 
@@ -312,7 +354,7 @@ static enum sp_status feed_forward(struct sp_forward *f, const struct sp_layer *
     char *x = row_at(res, first, d * f->device->res_bytes);
     char *x_act = row_at(act, first, d * f->device->act_bytes);
     char *y = row_at(f->proj, first, d * f->device->res_bytes);
-    SP_TRY(b->linear(f->stream, layer->up, x_act, NULL, n, false, f->ffn, err));
+    SP_TRY(b->linear(f->stream, layer->up, x_act, NULL, n, f->ffn, err));
     SP_TRY(project_norm(f, layer->down, layer->output_norm, f->ffn, n, y, x, x_act, err));
   }
   return SP_OK;
@@ -337,6 +379,8 @@ static enum sp_status attend(struct sp_forward *f, const void *q, size_t q_strid
       .row_position = scored_rows ? f->in.row_position : f->positions,
       .key_start = f->in.token_start,
       .key_len = f->in.len,
+      .mask = is_masked(f) ? f->mask : NULL,
+      .mask_start = is_masked(f) ? f->in.mask_start : NULL,
   };
   return f->device->backend->attention(f->stream, &args, err);
 }
@@ -346,7 +390,7 @@ static enum sp_status inner_layer(struct sp_forward *f, const struct sp_layer *l
   const struct sp_backend *b = f->device->backend;
   size_t d = f->weights->config.hidden, t = batch->tokens;
   const char *k = (const char *)f->qkv + d * f->device->act_bytes;
-  SP_TRY(b->linear(f->stream, layer->qkv, f->act, NULL, t, false, f->qkv, err));
+  SP_TRY(b->linear(f->stream, layer->qkv, f->act, NULL, t, f->qkv, err));
   SP_TRY(attend(f, f->qkv, 3 * d, k, 3 * d, batch->sequences, false, err));
   SP_TRY(project_norm(f, layer->o, layer->attention_norm, f->ctx, t, f->proj, f->res, f->act, err));
   return feed_forward(f, layer, t, f->res, f->act, err);
@@ -358,9 +402,9 @@ static enum sp_status gather_rows(struct sp_forward *f, const uint32_t *index, s
   const struct sp_backend *b = f->device->backend;
   size_t d = f->weights->config.hidden;
   SP_TRY(b->gather(f->stream, f->res, d * f->device->res_bytes, index, rows, f->row_res, err));
-  return f->row_act == f->row_res ? SP_OK
-                                  : b->gather(f->stream, f->act, d * f->device->act_bytes, index,
-                                              rows, f->row_act, err);
+  return f->row_act == f->row_res
+             ? SP_OK
+             : b->gather(f->stream, f->act, d * f->device->act_bytes, index, rows, f->row_act, err);
 }
 
 /* The rest of the last layer for rows whose q input is `act` and whose residual is `res`.  q passes
@@ -370,7 +414,7 @@ static enum sp_status last_layer_rows(struct sp_forward *f, const struct sp_laye
                                       void *res, void *act, struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
   size_t d = f->weights->config.hidden;
-  SP_TRY(b->linear(f->stream, layer->q, act, NULL, rows, false, f->proj, err));
+  SP_TRY(b->linear(f->stream, layer->q, act, NULL, rows, f->proj, err));
   SP_TRY(attend(f, f->proj, d, f->qkv, 2 * d, batch->sequences, scored_rows, err));
   SP_TRY(project_norm(f, layer->o, layer->attention_norm, f->ctx, rows, f->proj, res, act, err));
   return feed_forward(f, layer, rows, res, act, err);
@@ -380,10 +424,10 @@ static enum sp_status last_layer_rows(struct sp_forward *f, const struct sp_laye
 static enum sp_status last_layer(struct sp_forward *f, const struct sp_layer *layer,
                                  const struct sp_batch *batch, struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
-  bool head = (f->savings & SP_SAVING_HEAD) != 0;
-  bool trim = head && (f->savings & SP_SAVING_TRIM);
+  bool head = (f->rule.savings & SP_SAVING_HEAD) != 0;
+  bool trim = head && (f->rule.savings & SP_SAVING_TRIM);
   size_t rows = head ? batch->rows : batch->tokens;
-  SP_TRY(b->linear(f->stream, layer->kv, f->act, NULL, batch->tokens, false, f->qkv, err));
+  SP_TRY(b->linear(f->stream, layer->kv, f->act, NULL, batch->tokens, f->qkv, err));
   if (!trim) {
     SP_TRY(last_layer_rows(f, layer, batch, false, batch->tokens, f->res, f->act, err));
   }
@@ -396,7 +440,7 @@ static enum sp_status last_layer(struct sp_forward *f, const struct sp_layer *la
 static enum sp_status mlm_head(struct sp_forward *f, const struct sp_batch *batch,
                                struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
-  bool head = (f->savings & SP_SAVING_HEAD) != 0;
+  bool head = (f->rule.savings & SP_SAVING_HEAD) != 0;
   size_t rows = head ? batch->rows - batch->cls_rows : batch->tokens;
   size_t row_bytes = f->weights->config.hidden * f->device->act_bytes;
   void *normed = f->device->act_bytes == f->device->res_bytes ? f->proj : f->ctx;
@@ -405,7 +449,7 @@ static enum sp_status mlm_head(struct sp_forward *f, const struct sp_batch *batc
     SP_TRY(b->gather(f->stream, f->row_act, row_bytes, f->in.mlm_row, rows, f->ctx, err));
     in = f->ctx;
   }
-  SP_TRY(b->linear(f->stream, f->weights->transform, in, NULL, rows, true, f->proj, err));
+  SP_TRY(b->linear(f->stream, f->weights->transform, in, NULL, rows, f->proj, err));
   SP_TRY(b->add_norm(f->stream, f->weights->transform_norm, f->proj, NULL, rows, f->proj, normed,
                      err));
   return b->vocab_logp(f->stream, f->weights->vocab, normed, rows, f->in.target_row,
@@ -431,9 +475,9 @@ static enum sp_status queue_results(struct sp_forward *f, struct sp_error *err) 
   if (f->cls_rows > 0) {
     SP_TRY(b->download(f->stream, f->cls_host, f->cls, f->cls_rows * sizeof *f->cls, err));
   }
-  return f->targets > 0 ? b->download(f->stream, f->logp_host, f->logp,
-                                      f->targets * sizeof *f->logp, err)
-                        : SP_OK;
+  return f->targets > 0
+             ? b->download(f->stream, f->logp_host, f->logp, f->targets * sizeof *f->logp, err)
+             : SP_OK;
 }
 
 enum sp_status sp_forward_begin(struct sp_forward *f, const struct sp_batch *batch,
@@ -444,6 +488,9 @@ enum sp_status sp_forward_begin(struct sp_forward *f, const struct sp_batch *bat
   f->in_flight = true;
   SP_TRY(stage_batch(f, batch, err));
   SP_TRY(embed(f, batch, err));
+  if (is_masked(f)) {
+    SP_TRY(make_masks(f, batch, err));
+  }
   for (size_t l = 0; l + 1 < layers; l++) {
     SP_TRY(inner_layer(f, &f->weights->layers[l], batch, err));
   }
@@ -457,8 +504,7 @@ enum sp_status sp_forward_begin(struct sp_forward *f, const struct sp_batch *bat
   return queue_results(f, err);
 }
 
-enum sp_status sp_forward_end(struct sp_forward *f, float *logp, float *cls,
-                              struct sp_error *err) {
+enum sp_status sp_forward_end(struct sp_forward *f, float *logp, float *cls, struct sp_error *err) {
   f->in_flight = false;
   SP_TRY(f->device->backend->finish(f->stream, err));
   if (f->targets > 0) {

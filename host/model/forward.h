@@ -8,6 +8,7 @@
 #define SP_MODEL_FORWARD_H
 
 #include "batch.h"
+#include "lookahead.h"
 #include "weights.h"
 
 #ifdef __cplusplus
@@ -26,13 +27,20 @@ enum sp_saving {
 
 struct sp_forward;
 
+/* What a forward is made for, beside its weights. */
+struct sp_forward_rule {
+  struct sp_batch_limits limits;
+  unsigned savings;              /* enum sp_saving */
+  struct sp_lookahead lookahead; /* the same mask in every layer; not SP_MASK_DYNAMIC */
+  int32_t mask_id, pad_id;
+};
+
 /* Device memory of a forward, and host memory beside it. */
 size_t sp_forward_bytes(const struct sp_model_config *config, const struct sp_device *device,
                         const struct sp_batch_limits *limits);
 size_t sp_forward_host_bytes(const struct sp_device *device, const struct sp_batch_limits *limits);
 SP_MUST_CHECK enum sp_status sp_forward_create(const struct sp_weights *weights,
-                                               const struct sp_batch_limits *limits,
-                                               unsigned savings, int32_t mask_id, int32_t pad_id,
+                                               const struct sp_forward_rule *rule,
                                                struct sp_forward **out, struct sp_error *err);
 void sp_forward_destroy(struct sp_forward *forward);
 

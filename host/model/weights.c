@@ -58,14 +58,14 @@ static enum sp_status stack(struct packer *p, const struct sp_ckpt_linear *const
 
 static enum sp_status make_linear(struct packer *p, const struct sp_ckpt_linear *const *parts,
                                   size_t n, enum sp_activation activation, enum sp_row_kind rows,
-                                  struct sp_linear **out) {
+                                  bool out_res, struct sp_linear **out) {
   SP_TRY(stack(p, parts, n));
   size_t width = 0;
   for (size_t i = 0; i < n; i++) {
     width += parts[i]->out;
   }
   return p->backend->linear_create(p->device, p->weight, p->bias, width, parts[0]->in, activation,
-                                   rows, out, p->err);
+                                   rows, out_res, out, p->err);
 }
 
 static enum sp_status read_norm(struct packer *p, const struct sp_ckpt_norm *from, size_t d) {
@@ -114,20 +114,19 @@ static enum sp_status make_embedding(struct packer *p, const struct sp_checkpoin
 }
 
 static enum sp_status make_layer(struct packer *p, const struct sp_model_config *c,
-                                 const struct sp_bert_layer *from, bool last,
-                                 struct sp_layer *to) {
+                                 const struct sp_bert_layer *from, bool last, struct sp_layer *to) {
   const struct sp_ckpt_linear *qkv[] = {&from->q, &from->k, &from->v};
   const struct sp_ckpt_linear *o[] = {&from->o}, *up[] = {&from->up}, *down[] = {&from->down};
   enum sp_row_kind rows = last ? SP_ROWS_SCORED : SP_ROWS_TOKENS;
   if (last) {
-    SP_TRY(make_linear(p, qkv, 1, SP_ACT_NONE, SP_ROWS_SCORED, &to->q));
-    SP_TRY(make_linear(p, qkv + 1, 2, SP_ACT_NONE, SP_ROWS_TOKENS, &to->kv));
+    SP_TRY(make_linear(p, qkv, 1, SP_ACT_NONE, SP_ROWS_SCORED, false, &to->q));
+    SP_TRY(make_linear(p, qkv + 1, 2, SP_ACT_NONE, SP_ROWS_TOKENS, false, &to->kv));
   } else {
-    SP_TRY(make_linear(p, qkv, 3, SP_ACT_NONE, SP_ROWS_TOKENS, &to->qkv));
+    SP_TRY(make_linear(p, qkv, 3, SP_ACT_NONE, SP_ROWS_TOKENS, false, &to->qkv));
   }
-  SP_TRY(make_linear(p, o, 1, SP_ACT_NONE, rows, &to->o));
-  SP_TRY(make_linear(p, up, 1, c->act, rows, &to->up));
-  SP_TRY(make_linear(p, down, 1, SP_ACT_NONE, rows, &to->down));
+  SP_TRY(make_linear(p, o, 1, SP_ACT_NONE, rows, true, &to->o));
+  SP_TRY(make_linear(p, up, 1, c->act, rows, false, &to->up));
+  SP_TRY(make_linear(p, down, 1, SP_ACT_NONE, rows, true, &to->down));
   SP_TRY(make_norm(p, &from->attention_norm, c->layer_norm_eps, &to->attention_norm));
   return make_norm(p, &from->output_norm, c->layer_norm_eps, &to->output_norm);
 }
@@ -136,7 +135,7 @@ static enum sp_status make_mlm(struct packer *p, const struct sp_checkpoint *fro
                                struct sp_weights *to) {
   const struct sp_ckpt_linear *transform[] = {&from->mlm.transform};
   const struct sp_ckpt_linear *decoder[] = {&from->mlm.decoder};
-  SP_TRY(make_linear(p, transform, 1, from->config.act, SP_ROWS_SCORED, &to->transform));
+  SP_TRY(make_linear(p, transform, 1, from->config.act, SP_ROWS_SCORED, true, &to->transform));
   SP_TRY(make_norm(p, &from->mlm.norm, from->config.layer_norm_eps, &to->transform_norm));
   SP_TRY(stack(p, decoder, 1));
   return p->backend->vocab_create(p->device, p->weight, p->bias, from->config.vocab_size,

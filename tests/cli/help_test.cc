@@ -34,8 +34,8 @@ TEST_P(HelpTest, IsTheSameThroughHelp) {
 
 INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
                          ::testing::Values("score", "plan", "verify", "cat", "model", "env",
-                                           "bench", "bench engine", "bench savings", "bench io",
-                                           "help"));
+                                           "bench", "bench engine", "bench savings", "bench masks",
+                                           "bench io", "help"));
 
 TEST(Help, ListsEveryCommandAndEveryExitCode) {
   Said said = Program("help");

@@ -121,7 +121,7 @@ TEST_F(DeviceTest, TheTypeRecordsTheAlgorithms) {
       sp_linear *linear = nullptr;
       const float *source = d == 0 ? zeros.data() : nullptr;
       ASSERT_EQ(cuda_.linear_create(devices_[d], source, source, n, 64, SP_ACT_NONE, SP_ROWS_TOKENS,
-                                    &linear, &err_),
+                                    false, &linear, &err_),
                 SP_OK)
           << err_.message;
       linears.push_back(linear);
@@ -153,7 +153,7 @@ TEST_F(DeviceTest, AProductWithoutAnyAlgorithmIsTheModelsFault) {
   std::vector<float> zeros(12);
   sp_linear *linear = nullptr;
   EXPECT_EQ(cuda_.linear_create(devices_[0], zeros.data(), zeros.data(), 3, 4, SP_ACT_NONE,
-                                SP_ROWS_TOKENS, &linear, &err_),
+                                SP_ROWS_TOKENS, false, &linear, &err_),
             SP_EMODEL);
   EXPECT_STREQ(err_.message, "cuda:0: cuBLASLt has no algorithm for a product of 3 x 4");
   Close();

@@ -65,7 +65,7 @@ TEST_F(MemoryTest, WeightsTakeChunksAndGiveThemBack) {
     EXPECT_EQ(sp_fake_cuda::LiveBytes(), before + 65536 + 2 * 160000);  // each on its own
     sp_linear *linear = nullptr;
     ASSERT_EQ(cuda_.linear_create(device, values.data(), values.data(), 8, 8, SP_ACT_NONE,
-                                  SP_ROWS_TOKENS, &linear, &err_),
+                                  SP_ROWS_TOKENS, false, &linear, &err_),
               SP_OK);
     EXPECT_NE(type, device->type);
     cuda_.norm_destroy(small);
@@ -89,7 +89,8 @@ TEST_F(MemoryTest, PaddedProductsGiveTheSameBits) {
       x = static_cast<float>(state >> 8) * 0x1p-23f - 1.0f;
     }
   }
-  std::vector<uint16_t> got[2], halves(whole * std::max(n, k));
+  std::vector<float> got[2];
+  std::vector<uint16_t> halves(whole * k);
   for (int padded = 0; padded < 2; padded++) {
     options_.refuse_unaligned = padded == 1;
     Restart();
@@ -98,13 +99,13 @@ TEST_F(MemoryTest, PaddedProductsGiveTheSameBits) {
     sp_stream *stream = nullptr;
     void *from = nullptr, *residual = nullptr, *to = nullptr;
     ASSERT_EQ(cuda_.linear_create(device, weight.data(), bias.data(), n, k, SP_ACT_NONE,
-                                  SP_ROWS_TOKENS, &linear, &err_),
+                                  SP_ROWS_TOKENS, true, &linear, &err_),
               SP_OK)
         << err_.message;
     ASSERT_EQ(cuda_.stream_create(device, &stream, &err_), SP_OK);
     ASSERT_EQ(cuda_.alloc(device, whole * k * 2, &from, &err_), SP_OK);
-    ASSERT_EQ(cuda_.alloc(device, whole * n * 2, &residual, &err_), SP_OK);
-    ASSERT_EQ(cuda_.alloc(device, whole * n * 2, &to, &err_), SP_OK);
+    ASSERT_EQ(cuda_.alloc(device, whole * n * 4, &residual, &err_), SP_OK);
+    ASSERT_EQ(cuda_.alloc(device, whole * n * 4, &to, &err_), SP_OK);
     auto put = [&](void *where, const std::vector<float> &v) {
       for (size_t i = 0; i < v.size(); i++) {
         uint32_t bits;
@@ -114,11 +115,10 @@ TEST_F(MemoryTest, PaddedProductsGiveTheSameBits) {
       ASSERT_EQ(cuda_.upload(stream, where, halves.data(), v.size() * 2, &err_), SP_OK);
     };
     put(from, in);
-    put(residual, add);
-    ASSERT_EQ(cuda_.linear(stream, linear, from, residual, rows, true, to, &err_), SP_OK)
-        << err_.message;
+    ASSERT_EQ(cuda_.upload(stream, residual, add.data(), add.size() * 4, &err_), SP_OK);
+    ASSERT_EQ(cuda_.linear(stream, linear, from, residual, rows, to, &err_), SP_OK) << err_.message;
     got[padded].resize(rows * n);
-    ASSERT_EQ(cuda_.download(stream, got[padded].data(), to, rows * n * 2, &err_), SP_OK);
+    ASSERT_EQ(cuda_.download(stream, got[padded].data(), to, rows * n * 4, &err_), SP_OK);
     ASSERT_EQ(cuda_.finish(stream, &err_), SP_OK);
     for (void *data : {from, residual, to})
       cuda_.free(device, data);
@@ -135,11 +135,11 @@ TEST_F(MemoryTest, AResidualBehindAnActivationIsRefused) {
   sp_linear *linear = nullptr;
   sp_stream *stream = nullptr;
   ASSERT_EQ(cuda_.linear_create(device, zeros.data(), zeros.data(), 8, 8, SP_ACT_RELU,
-                                SP_ROWS_TOKENS, &linear, &err_),
+                                SP_ROWS_TOKENS, true, &linear, &err_),
             SP_OK);
   ASSERT_EQ(cuda_.stream_create(device, &stream, &err_), SP_OK);
-  EXPECT_EQ(cuda_.linear(stream, linear, &zeros, &zeros, 1, true, &zeros, &err_), SP_EMODEL);
-  EXPECT_EQ(cuda_.linear(stream, linear, nullptr, nullptr, 0, true, nullptr, &err_), SP_OK);
+  EXPECT_EQ(cuda_.linear(stream, linear, &zeros, &zeros, 1, &zeros, &err_), SP_EMODEL);
+  EXPECT_EQ(cuda_.linear(stream, linear, nullptr, nullptr, 0, nullptr, &err_), SP_OK);
   cuda_.stream_destroy(stream);
   cuda_.linear_destroy(linear);
   Close();
@@ -184,8 +184,8 @@ TEST_P(ShareTest, EveryDeviceHasTheWeights) {
   sp_norm *norm[3];
   for (int i = 0; i < 3; i++) {
     const float *w = i == 0 ? weight.data() : nullptr, *b = i == 0 ? bias.data() : nullptr;
-    ASSERT_EQ(cuda_.linear_create(devices_[i], w, b, d, d, SP_ACT_NONE, SP_ROWS_TOKENS, &linear[i],
-                                  &err_),
+    ASSERT_EQ(cuda_.linear_create(devices_[i], w, b, d, d, SP_ACT_NONE, SP_ROWS_TOKENS, false,
+                                  &linear[i], &err_),
               SP_OK);
     ASSERT_EQ(cuda_.norm_create(devices_[i], b, b, d, 1e-5f, &norm[i], &err_), SP_OK);
   }
@@ -200,7 +200,7 @@ TEST_P(ShareTest, EveryDeviceHasTheWeights) {
     ASSERT_EQ(cuda_.alloc(devices_[i], in.size() * 4, &from, &err_), SP_OK);
     ASSERT_EQ(cuda_.alloc(devices_[i], in.size() * 4, &to, &err_), SP_OK);
     ASSERT_EQ(cuda_.upload(stream, from, in.data(), in.size() * 4, &err_), SP_OK);
-    ASSERT_EQ(cuda_.linear(stream, linear[i], from, nullptr, 100, false, to, &err_), SP_OK);
+    ASSERT_EQ(cuda_.linear(stream, linear[i], from, nullptr, 100, to, &err_), SP_OK);
     ASSERT_EQ(cuda_.add_norm(stream, norm[i], to, nullptr, 100, to, to, &err_), SP_OK);
     out[i] = Download(stream, to, 100 * d);
     cuda_.free(devices_[i], from);

@@ -135,7 +135,8 @@ cudaError_t Run(const Product &p) {
 bool Fit(const Product &p) {
   return p.desc.transposed_a && p.a_layout.rows == p.b_layout.rows &&
          p.a_layout.columns == p.d_layout.rows && p.b_layout.columns == p.d_layout.columns &&
-         p.a_layout.type == p.b_layout.type && p.a_layout.type == p.d_layout.type;
+         p.a_layout.type == p.b_layout.type &&
+         (p.d_layout.type == p.a_layout.type || p.d_layout.type == CUDA_R_32F);
 }
 
 cublasLtMatmulHeuristicResult_t Proposal(uint32_t split_k, size_t workspace, uint32_t tile) {
@@ -310,7 +311,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
             stream->device};
   memcpy(&p.alpha, alpha, sizeof p.alpha);
   memcpy(&p.beta, beta, sizeof p.beta);
-  if (!Fit(p) || Open<Algorithm>(algo).split_k != 1)
+  bool whole = Open<Algorithm>(algo).split_k == 1 || TheMachine().options.divided_sums;
+  if (!Fit(p) || !whole)
     return Status(Mistake("cublasLtMatmul with shapes that do not fit, or a divided sum"));
   Queue(stream, [=]() { return Run(p); });
   return CUBLAS_STATUS_SUCCESS;

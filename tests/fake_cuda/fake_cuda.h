@@ -17,6 +17,7 @@
 //   SP_FAKE_CUDA_FAIL_CALL=K   the K-th call fails
 //   SP_FAKE_CUDA_LOSE=D:K      device D is lost from its K-th call on
 //   SP_FAKE_CUDA_FAIL_WORK=K   the K-th queued piece of work fails when it runs
+//   SP_FAKE_CUDA_DIVIDED_SUMS=1  split-K may be asked for
 //   SP_FAKE_CUDA_REPORT=FILE   at exit: "calls N", "live N", "bytes N", "work N", "late N" (allocations
 //                              on a device after its first kernel), "failed NAME", a line each
 #ifndef SP_TESTS_FAKE_CUDA_H
@@ -41,6 +42,7 @@ struct Options {
   bool refuse_unaligned = false;  // cuBLASLt has no bf16 algorithm for widths off 8
   bool refuse_all = false;        // nor any other
   bool nccl_fails = false;        // ncclCommInitAll does
+  bool divided_sums = false;      // cuBLASLt may be asked for split-K: only to be timed
   bool tolerant = false;          // mistakes are counted, and the call fails
 };
 

@@ -23,6 +23,7 @@ Options OptionsFromEnvironment() {
   options.devices = static_cast<int>(NumberFrom("SP_FAKE_CUDA_DEVICES", 1));
   options.fail_call = NumberFrom("SP_FAKE_CUDA_FAIL_CALL", 0);
   options.fail_work = NumberFrom("SP_FAKE_CUDA_FAIL_WORK", 0);
+  options.divided_sums = NumberFrom("SP_FAKE_CUDA_DIVIDED_SUMS", 0) != 0;
   if (const char *names = getenv("SP_FAKE_CUDA_NAMES")) {
     options.names.clear();
     std::istringstream list(names);

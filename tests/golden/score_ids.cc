@@ -112,10 +112,12 @@ bool ScoringModel::HasDevice(const char *device) {
 }
 
 std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
-                                        const std::vector<std::string> &methods) const {
+                                        const std::vector<std::string> &methods,
+                                        sp_lookahead lookahead, unsigned savings) const {
   const sp_tokenizer_info *info = sp_tokenizer_get_info(parts_->tokenizer);
   const sp_batch_limits limits{1024, SP_PLAN_MAX_TARGETS * 1024};
-  sp_plan_rule rule{0, true, info->cls, info->sep, info->mask};
+  sp_plan_rule rule{0, (savings & SP_SAVING_DEDUPE) != 0, info->cls, info->sep, info->mask};
+  const bool pack = savings & SP_SAVING_PACK;
   std::vector<sp_plan_hyp> hyps;
   sp_error err{};
   Run run;
@@ -126,16 +128,15 @@ std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
   }
   Check(sp_plan_build(&run.plan, hyps.data(), hyps.size(), &rule, &err), err);
   size_t n_batches = 0;
-  sp_batch_range *ranges = sp_plan_cut(&run.plan, &limits, true, &n_batches);
+  sp_batch_range *ranges = sp_plan_cut(&run.plan, &limits, pack, &n_batches);
   if (!ranges || !sp_batch_init(&run.batch, &limits, &run.arena)) {
     throw std::runtime_error("out of memory");
   }
-  Check(sp_forward_create(parts_->weights, &limits, SP_SAVING_ALL, info->mask, info->pad,
-                          &run.forward, &err),
-        err);
+  const sp_forward_rule forward_rule{limits, savings, lookahead, info->mask, info->pad};
+  Check(sp_forward_create(parts_->weights, &forward_rule, &run.forward, &err), err);
   std::vector<float> logp(run.plan.targets), cls(run.plan.cls_rows);
   for (size_t b = 0; b < n_batches; b++) {
-    sp_batch_fill(&run.batch, &run.plan, ranges[b], true);
+    sp_batch_fill(&run.batch, &run.plan, ranges[b], pack);
     Check(sp_forward_run(run.forward, &run.batch, logp.data() + run.batch.first_target,
                          cls.data() + run.batch.first_cls, &err),
           err);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend.h"
+#include "forward.h"
 #include "golden.h"
 
 namespace sp_test {
@@ -27,7 +28,9 @@ class ScoringModel {
   static bool HasDevice(const char *device);
   // Scores all cases in one plan.
   std::vector<Scores> Score(const std::vector<GoldenCase> &cases,
-                            const std::vector<std::string> &methods) const;
+                            const std::vector<std::string> &methods,
+                            sp_lookahead lookahead = {SP_MASK_FULL, 0},
+                            unsigned savings = SP_SAVING_ALL) const;
 
  private:
   struct Parts;

@@ -101,7 +101,6 @@ class OpTest : public ::testing::TestWithParam<Case> {
     ASSERT_EQ(status, SP_OK) << err_.message;
     compute_ = device_->compute;
     bf16_ = compute_ == SP_COMPUTE_BF16;
-    narrow_ = device_->res_bytes == 2;
   }
 
   void TearDown() override {
@@ -198,17 +197,12 @@ class OpTest : public ::testing::TestWithParam<Case> {
   std::vector<float> ReadRes(const void *data, size_t n) {
     return Read(data, n, device_->res_bytes);
   }
-  // What a res element holds of x.
-  float RoundRes(float x) const {
-    return narrow_ ? RoundBf16(x) : x;
-  }
 
   const sp_backend *backend_ = nullptr;
   sp_device *device_ = nullptr;
   sp_stream *stream_ = nullptr;
   sp_compute compute_ = SP_COMPUTE_F32;
   bool bf16_ = false;
-  bool narrow_ = false;  // the residual stream is bf16
   sp_error err_{};
 
  private:

@@ -103,8 +103,6 @@ TEST_P(SmallOpsTest, ScoreHeadIsAChainOfDenseLayers) {
             SP_OK);
   sp_stream *stream = BeginStream();
   std::vector<float> x = Random(rows * d, 1.0f, 74);
-  for (float &value : x)
-    value = RoundRes(value);
   char *x_rows = static_cast<char *>(ResRows(x, rows, d));
   float *scores = Put(std::vector<float>(rows, NAN));
   const sp_dense *chain[2] = {layers[0], layers[1]};
@@ -147,7 +145,7 @@ TEST_P(SmallOpsTest, StreamsOfOtherThreadsGiveTheSameBits) {
   std::vector<float> w = Random(n * k, 0.05f, 81), b = Random(n, 0.1f, 82);
   sp_linear *linear = nullptr;
   ASSERT_EQ(backend_->linear_create(device_, w.data(), b.data(), n, k, SP_ACT_GELU_ERF,
-                                    SP_ROWS_TOKENS, &linear, &err_),
+                                    SP_ROWS_TOKENS, false, &linear, &err_),
             SP_OK);
   void *in = ActRows(Random(rows * k, 1.0f, 83), rows, k, 0.0f);
   void *out[3] = {ActRows(rows, n), ActRows(rows, n), ActRows(rows, n)};
@@ -155,12 +153,11 @@ TEST_P(SmallOpsTest, StreamsOfOtherThreadsGiveTheSameBits) {
   for (sp_stream *&stream : streams) {
     ASSERT_EQ(backend_->stream_create(device_, &stream, &err_), SP_OK);
   }
-  ASSERT_EQ(backend_->linear(streams[0], linear, in, nullptr, rows, false, out[0], &err_), SP_OK);
+  ASSERT_EQ(backend_->linear(streams[0], linear, in, nullptr, rows, out[0], &err_), SP_OK);
   sp_status status[2];
   auto run = [&](int i) {
     sp_error err;
-    status[i] =
-        backend_->linear(streams[i + 1], linear, in, nullptr, rows, false, out[i + 1], &err);
+    status[i] = backend_->linear(streams[i + 1], linear, in, nullptr, rows, out[i + 1], &err);
   };
   std::thread first(run, 0), second(run, 1);
   first.join();
@@ -182,7 +179,7 @@ TEST_P(SmallOpsTest, TheDeviceSaysWhatItIs) {
     EXPECT_EQ(std::string(device_->type).rfind("cpu ", 0), 0u) << device_->type;
   }
   EXPECT_EQ(std::string(device_->name).rfind(backend_->name, 0), 0u) << device_->name;
-  EXPECT_EQ(device_->res_bytes, IsCpu() || !bf16_ ? 4u : 2u);
+  EXPECT_EQ(device_->res_bytes, 4u);
   EXPECT_EQ(device_->act_bytes, bf16_ ? 2u : 4u);
   EXPECT_GT(device_->row_quantum, 0u);
   EXPECT_GE(device_->lanes, 1u);

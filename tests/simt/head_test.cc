@@ -91,13 +91,13 @@ class HeadKernelTest : public SimtOpTest {
 
   void Check(size_t rows, const std::string &what) {
     size_t d = layers_[0].k;
-    std::vector<float> x = Rounded(Random(rows * d, 1.0f, 74)), cpu(rows), got(rows, NAN);
+    std::vector<float> x = Random(rows * d, 1.0f, 74), cpu(rows), got(rows, NAN);
     ASSERT_EQ(
         cpu_->score_head(stream_, dense_.data(), dense_.size(), x.data(), rows, cpu.data(), &err_),
         SP_OK);
-    Bytes in = Act(x);
+    Bytes in = Res(x);
     SP_ASSERT_LAUNCH(
-        sp_cuda_score_head(nullptr, bf16_, cuda_.data(), cuda_.size(), in.get(), rows, got.data()));
+        sp_cuda_score_head(nullptr, cuda_.data(), cuda_.size(), in.get(), rows, got.data()));
     std::vector<double> exact(rows), bound(rows), baseline(cpu.begin(), cpu.end());
     for (size_t r = 0; r < rows; r++)
       exact[r] = Exact(x.data() + r * d, &bound[r]);
@@ -107,11 +107,11 @@ class HeadKernelTest : public SimtOpTest {
     ExpectTwiceBaseline(got, exact, baseline, bound, what);
     for (size_t r = 0; r < rows; r += 3) {
       float alone = NAN;
-      size_t row_bytes = d * ActBytes();
+      size_t row_bytes = d * sizeof(float);
       Bytes one = Part(in, r * row_bytes, row_bytes);
       sp_simt::SetReverse(r % 2);
       SP_ASSERT_LAUNCH(
-          sp_cuda_score_head(nullptr, bf16_, cuda_.data(), cuda_.size(), one.get(), 1, &alone));
+          sp_cuda_score_head(nullptr, cuda_.data(), cuda_.size(), one.get(), 1, &alone));
       ASSERT_EQ(alone, got[r]) << what << ": row " << r;
     }
     sp_simt::SetReverse(false);
@@ -152,10 +152,10 @@ TEST_P(HeadKernelTest, WideLayersTakeFewerRows) {
 
 TEST_P(HeadKernelTest, RefusesChainsThatAreNone) {
   Make({8, 4, 1}, {SP_ACT_TANH, SP_ACT_NONE});
-  Bytes x = Act(8);
+  Bytes x = Res(8);
   float score = 0;
   auto run = [&](const std::vector<sp_cuda_dense> &layers) {
-    return sp_cuda_score_head(nullptr, bf16_, layers.data(), layers.size(), x.get(), 1, &score);
+    return sp_cuda_score_head(nullptr, layers.data(), layers.size(), x.get(), 1, &score);
   };
   EXPECT_EQ(run({}), cudaErrorInvalidValue);
   EXPECT_EQ(run({cuda_[0]}), cudaErrorInvalidValue);  // four outputs
@@ -165,7 +165,7 @@ TEST_P(HeadKernelTest, RefusesChainsThatAreNone) {
       cudaErrorInvalidValue);
   EXPECT_EQ(run({{nullptr, nullptr, 1, SP_CUDA_MAX_WIDTH + 1, SP_ACT_NONE}}),
             cudaErrorInvalidValue);
-  EXPECT_EQ(sp_cuda_score_head(nullptr, bf16_, cuda_.data(), 2, nullptr, 0, nullptr), cudaSuccess);
+  EXPECT_EQ(sp_cuda_score_head(nullptr, cuda_.data(), 2, nullptr, 0, nullptr), cudaSuccess);
 }
 
 // Against double, relative to the value: a GELU's left tail has no cancellation to hide behind.

@@ -90,6 +90,19 @@ class SimtOpTest : public ::testing::TestWithParam<sp_compute> {
   Bytes Act(size_t n) const {
     return Bytes(n * ActBytes());
   }
+  // Elements of the residual stream.
+  static Bytes Res(const std::vector<float> &v) {
+    Bytes data(v.size() * sizeof(float));
+    memcpy(data.get(), v.data(), data.size());
+    return data;
+  }
+  static Bytes Res(size_t n) {
+    return Bytes(n * sizeof(float));
+  }
+  static std::vector<float> ReadRes(const Bytes &data) {
+    const float *v = static_cast<const float *>(data.get());
+    return {v, v + data.size() / sizeof(float)};
+  }
   std::vector<float> Read(const Bytes &data) const {
     std::vector<float> v(data.size() / ActBytes());
     for (size_t i = 0; i < v.size(); i++) {

@@ -45,6 +45,7 @@ struct sp_linear {
   struct sp_cpu_device *device;
   struct sp_gemm *gemm;
   enum sp_activation after; /* of the f32 product, by our own kernel */
+  bool out_res;
 };
 
 struct sp_vocab {
@@ -110,7 +111,7 @@ void sp_cpu_close(struct sp_device *device);
 enum sp_status sp_cpu_linear_create(struct sp_device *device, const float *weight,
                                     const float *bias, size_t n, size_t k,
                                     enum sp_activation activation, enum sp_row_kind rows,
-                                    struct sp_linear **out, struct sp_error *err);
+                                    bool out_res, struct sp_linear **out, struct sp_error *err);
 void sp_cpu_linear_destroy(struct sp_linear *linear);
 enum sp_status sp_cpu_vocab_create(struct sp_device *device, const float *weight, const float *bias,
                                    size_t v, size_t d, struct sp_vocab **out, struct sp_error *err);
@@ -133,8 +134,8 @@ void sp_cpu_stream_destroy(struct sp_stream *stream);
 enum sp_status sp_cpu_expand(struct sp_stream *stream, const struct sp_expand_args *args,
                              struct sp_error *err);
 enum sp_status sp_cpu_linear(struct sp_stream *stream, const struct sp_linear *linear,
-                             const void *in, const void *residual, size_t rows, bool out_res,
-                             void *out, struct sp_error *err);
+                             const void *in, const void *residual, size_t rows, void *out,
+                             struct sp_error *err);
 enum sp_status sp_cpu_mask(struct sp_stream *stream, const struct sp_mask_args *args,
                            struct sp_error *err);
 enum sp_status sp_cpu_gather(struct sp_stream *stream, const void *from, size_t row_bytes,

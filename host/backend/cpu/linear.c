@@ -20,14 +20,14 @@ static enum sp_activation activation_after(const struct sp_cpu_device *cpu,
 enum sp_status sp_cpu_linear_create(struct sp_device *device, const float *weight,
                                     const float *bias, size_t n, size_t k,
                                     enum sp_activation activation, enum sp_row_kind rows,
-                                    struct sp_linear **out, struct sp_error *err) {
+                                    bool out_res, struct sp_linear **out, struct sp_error *err) {
   struct sp_cpu_device *cpu = sp_cpu_device_of(device);
   enum sp_activation after = activation_after(cpu, activation);
   struct sp_gemm_spec spec = {
       .compute = device->compute,
       .activation = after == SP_ACT_NONE ? activation : SP_ACT_NONE,
-      .act_out = true,
-      .f32_out = true,
+      .act_out = !out_res,
+      .f32_out = out_res,
       .tile = rows == SP_ROWS_TOKENS ? SP_CPU_TILE_TOKENS : SP_CPU_TILE_SCORED,
       .n = n,
       .k = k,
@@ -39,6 +39,7 @@ enum sp_status sp_cpu_linear_create(struct sp_device *device, const float *weigh
   }
   linear->device = cpu;
   linear->after = after;
+  linear->out_res = out_res;
   enum sp_status status =
       sp_cpu_gemm_create(cpu, &cpu->products, &spec, weight, bias, n, &linear->gemm, err);
   if (status != SP_OK) {
@@ -57,14 +58,14 @@ void sp_cpu_linear_destroy(struct sp_linear *linear) {
 }
 
 enum sp_status sp_cpu_linear(struct sp_stream *stream, const struct sp_linear *linear,
-                             const void *in, const void *residual, size_t rows, bool out_res,
-                             void *out, struct sp_error *err) {
+                             const void *in, const void *residual, size_t rows, void *out,
+                             struct sp_error *err) {
   (void)residual; /* add_norm adds it */
   const struct sp_gemm_spec *spec = &linear->gemm->spec;
   const struct sp_device *device = &stream->device->base;
   size_t in_bytes = spec->k * device->act_bytes;
-  size_t out_bytes = spec->n * (out_res ? device->res_bytes : device->act_bytes);
-  bool out_f32 = out_res || device->compute == SP_COMPUTE_F32;
+  size_t out_bytes = spec->n * (linear->out_res ? device->res_bytes : device->act_bytes);
+  bool out_f32 = linear->out_res || device->compute == SP_COMPUTE_F32;
   for (size_t r = 0; r < rows; r += spec->tile) {
     size_t now = rows - r < spec->tile ? rows - r : spec->tile;
     char *to = (char *)out + r * out_bytes;

@@ -174,12 +174,14 @@ const T *Inner(const T *handle, const FakeDevice *device) {
 }
 
 sp_status LinearCreate(sp_device *device, const float *weight, const float *bias, size_t n,
-                       size_t k, sp_activation activation, sp_row_kind rows, sp_linear **out,
-                       sp_error *err) {
+                       size_t k, sp_activation activation, sp_row_kind rows, bool out_res,
+                       sp_linear **out, sp_error *err) {
   return MakeWeight<sp_linear>(
-      device, "linear", {n, k, activation, rows}, weight && bias, sp_cpu_backend.linear_destroy,
+      device, "linear", {n, k, activation, rows, out_res}, weight && bias,
+      sp_cpu_backend.linear_destroy,
       [=](sp_device *cpu, sp_linear **to) {
-        return sp_cpu_backend.linear_create(cpu, weight, bias, n, k, activation, rows, to, err);
+        return sp_cpu_backend.linear_create(cpu, weight, bias, n, k, activation, rows, out_res, to,
+                                            err);
       },
       out, err);
 }
@@ -208,8 +210,7 @@ sp_status EmbeddingCreate(sp_device *device, const float *words, const float *po
                           const float *type0, size_t v, size_t p, size_t d, sp_embedding **out,
                           sp_error *err) {
   return MakeWeight<sp_embedding>(
-      device, "embedding", {v, p, d}, words && positions && type0,
-      sp_cpu_backend.embedding_destroy,
+      device, "embedding", {v, p, d}, words && positions && type0, sp_cpu_backend.embedding_destroy,
       [=](sp_device *cpu, sp_embedding **to) {
         return sp_cpu_backend.embedding_create(cpu, words, positions, type0, v, p, d, to, err);
       },
@@ -318,11 +319,10 @@ sp_status Expand(sp_stream *handle, const sp_expand_args *given, sp_error *err) 
   FakeStream *stream = Fake(handle);
   FakeDevice *device = stream->device;
   sp_expand_args args = *given;
-  for (const void *array : {static_cast<const void *>(args.base_start),
-                            static_cast<const void *>(args.len),
-                            static_cast<const void *>(args.mask_lo),
-                            static_cast<const void *>(args.mask_hi),
-                            static_cast<const void *>(args.token_start)}) {
+  for (const void *array :
+       {static_cast<const void *>(args.base_start), static_cast<const void *>(args.len),
+        static_cast<const void *>(args.mask_lo), static_cast<const void *>(args.mask_hi),
+        static_cast<const void *>(args.token_start)}) {
     ON_DEVICE(array, args.sequences * 4);
   }
   ON_DEVICE(args.base_ids, 4);
@@ -349,7 +349,7 @@ sp_status Embed(sp_stream *handle, const sp_embedding *embedding, const sp_norm 
 }
 
 sp_status Linear(sp_stream *handle, const sp_linear *linear, const void *in, const void *residual,
-                 size_t rows, bool out_res, void *out, sp_error *err) {
+                 size_t rows, void *out, sp_error *err) {
   FakeStream *stream = Fake(handle);
   FakeDevice *device = stream->device;
   ON_DEVICE(in, rows * 2);
@@ -357,7 +357,7 @@ sp_status Linear(sp_stream *handle, const sp_linear *linear, const void *in, con
   EXPECT_EQ(residual, nullptr) << "the device does not add residuals";
   const sp_linear *l = Inner(linear, device);
   return Queue(handle, err, [=](sp_error *e) {
-    return sp_cpu_backend.linear(stream->inner, l, in, nullptr, rows, out_res, out, e);
+    return sp_cpu_backend.linear(stream->inner, l, in, nullptr, rows, out, e);
   });
 }
 
@@ -372,11 +372,10 @@ sp_status Attention(sp_stream *handle, const sp_attention_args *given, sp_error 
   FakeStream *stream = Fake(handle);
   FakeDevice *device = stream->device;
   sp_attention_args args = *given;
-  for (const void *array : {args.q, args.k, args.v, static_cast<const void *>(args.out),
-                            static_cast<const void *>(args.row_start),
-                            static_cast<const void *>(args.row_position),
-                            static_cast<const void *>(args.key_start),
-                            static_cast<const void *>(args.key_len)}) {
+  for (const void *array :
+       {args.q, args.k, args.v, static_cast<const void *>(args.out),
+        static_cast<const void *>(args.row_start), static_cast<const void *>(args.row_position),
+        static_cast<const void *>(args.key_start), static_cast<const void *>(args.key_len)}) {
     ON_DEVICE(array, 4);
   }
   return Queue(handle, err,

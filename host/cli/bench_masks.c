@@ -1,0 +1,102 @@
+/* bench_masks.c - `secondpass bench masks`: what attention under a lookahead mask costs.
+ *
+ * One round without a mask and one under each policy take turns over the same batches; the ratio is
+ * the median of the rounds' ratios.  Every policy does the same products: what differs is how masks
+ * are made and how attention reads them. */
+#include "bench_args.h"
+#include "bench_stats.h"
+#include "clock.h"
+#include "commands.h"
+#include "output.h"
+
+static const char *const policies[] = {"causal", "layerwise:1", "layerwise:5", "chunked:5",
+                                       "chunked:10"};
+enum { n_policies = sizeof policies / sizeof *policies };
+
+struct masks_result {
+  double seconds;           /* without a mask */
+  double ratio[n_policies]; /* under it over without */
+  size_t rounds;
+};
+
+static enum sp_status one_round(struct sp_workload *w, const char *policy, double *seconds,
+                                struct sp_error *err) {
+  SP_TRY(sp_lookahead_parse(policy, &w->settings.lookahead, err));
+  return sp_workload_round(w, NULL, seconds, err);
+}
+
+static enum sp_status time_masks(const struct sp_bench_args *args, struct sp_workload *w,
+                                 struct masks_result *out, struct sp_error *err) {
+  double full[sp_bench_max_rounds];
+  static double ratio[n_policies][sp_bench_max_rounds];
+  double start = sp_clock_seconds();
+  size_t n = 0;
+  SP_TRY(one_round(w, "full", &full[0], err)); /* does not count */
+  for (; sp_bench_goes_on(args, n, start); n++) {
+    SP_TRY(one_round(w, "full", &full[n], err));
+    for (int p = 0; p < n_policies; p++) {
+      double seconds;
+      SP_TRY(one_round(w, policies[p], &seconds, err));
+      ratio[p][n] = seconds / full[n];
+    }
+  }
+  for (int p = 0; p < n_policies; p++) {
+    out->ratio[p] = sp_median(ratio[p], n);
+  }
+  out->seconds = sp_median(full, n);
+  out->rounds = n;
+  return SP_OK;
+}
+
+static json_t *result_json(const struct sp_workload *w, const struct masks_result *r) {
+  json_t *object = sp_json_begin("bench masks", SP_OK, NULL);
+  const struct sp_device *device = w->context.devices[0];
+  json_object_set_new(object, "device_type", sp_json_text(device->type));
+  json_object_set_new(object, "dtype", sp_json_text(sp_compute_name(device->compute)));
+  json_object_set_new(object, "rounds", json_integer((json_int_t)r->rounds));
+  json_object_set_new(object, "seconds", sp_json_real(r->seconds));
+  for (int p = 0; p < n_policies; p++) {
+    json_object_set_new(object, policies[p], sp_json_real(r->ratio[p]));
+  }
+  return object;
+}
+
+static void print_result(const struct masks_result *r) {
+  sp_row("full", "%s a round, no mask (median of %zu)", sp_duration(r->seconds).text, r->rounds);
+  for (int p = 0; p < n_policies; p++) {
+    sp_row(policies[p], "%.3f times as long", r->ratio[p]);
+  }
+}
+
+static enum sp_status run_bench_masks(const void *values, const struct sp_operands *operands,
+                                      struct sp_error *err) {
+  const struct sp_bench_args *args = values;
+  struct sp_workload workload;
+  struct masks_result result;
+  SP_TRY(sp_bench_open(args, operands, &workload, err));
+  enum sp_status status = time_masks(args, &workload, &result, err);
+  if (status == SP_OK && args->json) {
+    status = sp_json_print(result_json(&workload, &result), stdout, err);
+  } else if (status == SP_OK) {
+    print_result(&result);
+  }
+  sp_workload_close(&workload);
+  return status;
+}
+
+static const struct sp_opt_group *const groups[] = {&sp_bench_group, NULL};
+
+const struct sp_command sp_command_bench_masks = {
+    .name = "bench masks",
+    .summary = "what attention under a lookahead mask costs",
+    .example = "secondpass bench masks --model bert-base-uncased --device cuda --length 24",
+    .usage = "--model DIR [OPTIONS] --length L | ARCHIVE...",
+    .description =
+        "Scores one workload without a mask and under causal, layerwise and chunked masks in "
+        "turn. All of them do the same matrix products, so the difference is what masks cost. "
+        "The scores are those of a model that was not trained for the mask, and are thrown away.",
+    .groups = groups,
+    .values_bytes = sizeof(struct sp_bench_args),
+    .max_operands = SIZE_MAX,
+    .run = run_bench_masks,
+};
