@@ -1,10 +1,17 @@
 // determinism_test.cc - whatever is changed about how a run is computed, its scores keep every bit.
+// Compiled again for a GPU (SP_TEST_DEVICE) by tests/gpu.
 #include <algorithm>
 #include <filesystem>
 #include <random>
 #include <set>
 
+#include "backend.h"
 #include "engine_fixture.h"
+#include "source_dir.h"
+
+#ifndef SP_TEST_DEVICE
+#define SP_TEST_DEVICE "cpu"
+#endif
 
 namespace {
 
@@ -15,6 +22,13 @@ const char kAllMethods[] = "pll,pll_l2r,cls,maskless";
 class Determinism : public testing::TestWithParam<const char *> {
  protected:
   void SetUp() override {
+    const sp_backend *backend = nullptr;
+    const char *spec;
+    char line[1][SP_DEVICE_LINE];
+    sp_error err{};
+    ASSERT_EQ(sp_backend_find(SP_TEST_DEVICE, &backend, &spec, &err), SP_OK) << err.message;
+    if (backend->list(line, 1) == 0)
+      GTEST_SKIP() << "no " SP_TEST_DEVICE " here";
     model_ = MakeModel(scratch_ / "model");
     archive_ = MakeArchive(30);
     WriteFile(scratch_ / "a.jsonl", ToJsonl(archive_));
@@ -27,6 +41,7 @@ class Determinism : public testing::TestWithParam<const char *> {
     job.out = scratch_ / run;
     job.methods = kAllMethods;
     job.dtype = GetParam();
+    job.device = SP_TEST_DEVICE;
     job.shard_utts = 7;
     job.per_token = true;
     return job;
@@ -204,8 +219,8 @@ TEST_P(Determinism, OddSizes) {
 // Real texts, which share many words, under the embedded model.
 TEST_P(Determinism, TheSampleArchive) {
   Job job = MakeJob("run");
-  job.model = SP_SOURCE_DIR "/bench/data/model";
-  job.archives = {SP_SOURCE_DIR "/bench/data/dev-clean-200.jsonl.zst"};
+  job.model = SourceDir() + "/bench/data/model";
+  job.archives = {SourceDir() + "/bench/data/dev-clean-200.jsonl.zst"};
   job.methods = "pll,maskless";
   job.limit = 2;
   job.shard_utts = 1;

@@ -15,6 +15,7 @@
 #include "score_errors.h"
 #include "score_ids.h"
 #include "scratch.h"
+#include "source_dir.h"
 
 namespace {
 
@@ -24,10 +25,9 @@ using sp_test::Scores;
 using sp_test::ScoringModel;
 
 std::vector<GoldenModel> Models(const std::string &file) {
-  return sp_test::ReadGoldens(std::string(SP_SOURCE_DIR) + "/tests/golden/" + file);
+  return sp_test::ReadGoldens(sp_test::SourceDir() + "/tests/golden/" + file);
 }
 
-// An open model; no object where there is no such device.
 std::unique_ptr<ScoringModel> Open(const GoldenModel &model, const std::string &directory,
                                    const char *device, sp_compute compute) {
   bool with_cls = std::count(model.methods.begin(), model.methods.end(), "cls") > 0;
@@ -54,18 +54,20 @@ void AddErrors(const GoldenModel &model, const std::string &type, const std::vec
 class DeviceScores : public testing::TestWithParam<sp_compute> {
  protected:
   void SetUp() override {
-    try {
-      ScoringModel::HasDevice(SP_TEST_DEVICE);
-    } catch (const std::runtime_error &error) {
-      GTEST_SKIP() << error.what();
-    }
+    const sp_backend *backend = nullptr;
+    const char *spec;
+    char line[1][SP_DEVICE_LINE];
+    sp_error err{};
+    ASSERT_EQ(sp_backend_find(SP_TEST_DEVICE, &backend, &spec, &err), SP_OK) << err.message;
+    if (backend->list(line, 1) == 0)
+      GTEST_SKIP() << "no " SP_TEST_DEVICE " here";
   }
   // The two of a model and, in `all_`, of all models. What has few values has no typical worst one,
   // nor a reliable mean: it counts among all alone.
   void Check(const GoldenModel &model) {
     sp_test::Scratch scratch;
     const std::string directory =
-        sp_test::GoldenModelDirectory(model, SP_SOURCE_DIR, scratch / model.name);
+        sp_test::GoldenModelDirectory(model, sp_test::SourceDir(), scratch / model.name);
     const std::string type = GetParam() == SP_COMPUTE_BF16 ? "bf16" : "f32";
     std::vector<ScoreErrors> errors(2);
     for (int i = 0; i < 2; i++) {
