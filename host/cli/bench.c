@@ -3,7 +3,7 @@
 
 static const struct sp_command *const children[] = {
     &sp_command_bench_engine, &sp_command_bench_savings, &sp_command_bench_masks,
-    &sp_command_bench_io, NULL};
+    &sp_command_bench_io,     &sp_command_bench_wer,     NULL};
 
 const struct sp_command sp_command_bench = {
     .name = "bench",
