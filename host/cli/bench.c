@@ -1,8 +1,9 @@
 /* bench.c - `secondpass bench`: the list of built-in benchmarks; each has a file of its own. */
 #include "commands.h"
 
-static const struct sp_command *const children[] = {
-    &sp_command_bench_engine, &sp_command_bench_savings, &sp_command_bench_io, NULL};
+static const struct sp_command *const children[] = {&sp_command_bench_engine,
+                                                    &sp_command_bench_savings, &sp_command_bench_io,
+                                                    &sp_command_bench_tune, NULL};
 
 const struct sp_command sp_command_bench = {
     .name = "bench",

@@ -8,6 +8,8 @@
 extern const struct sp_command sp_command_root;
 
 extern const struct sp_command sp_command_score;
+extern const struct sp_command sp_command_rescore;
+extern const struct sp_command sp_command_tune;
 extern const struct sp_command sp_command_plan;
 extern const struct sp_command sp_command_verify;
 extern const struct sp_command sp_command_cat;
@@ -17,6 +19,7 @@ extern const struct sp_command sp_command_bench;
 extern const struct sp_command sp_command_bench_engine;
 extern const struct sp_command sp_command_bench_savings;
 extern const struct sp_command sp_command_bench_io;
+extern const struct sp_command sp_command_bench_tune;
 extern const struct sp_command sp_command_help;
 
 /* The child that `name` calls, NULL when there is none. */

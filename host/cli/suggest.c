@@ -10,7 +10,7 @@ static size_t min3(size_t a, size_t b, size_t c) {
   return low < c ? low : c;
 }
 
-size_t sp_edit_distance(const char *a, const char *b) {
+size_t sp_letter_distance(const char *a, const char *b) {
   size_t la = strlen(a), lb = strlen(b);
   if (la > max_word || lb > max_word) {
     return SIZE_MAX;
@@ -36,7 +36,7 @@ size_t sp_edit_distance(const char *a, const char *b) {
 
 void sp_suggestion_offer(struct sp_suggestion *suggestion, const char *candidate) {
   size_t len = strlen(suggestion->word);
-  size_t distance = sp_edit_distance(suggestion->word, candidate);
+  size_t distance = sp_letter_distance(suggestion->word, candidate);
   bool begins = len >= 2 && strncmp(suggestion->word, candidate, len) == 0;
   if (begins) {
     distance = 1;

@@ -7,7 +7,7 @@
 
 /* Inserted, lost, wrong and swapped neighbouring letters between two words; words over 63 letters
  * are as far apart as can be. */
-size_t sp_edit_distance(const char *a, const char *b);
+size_t sp_letter_distance(const char *a, const char *b);
 
 /* The best of a series of candidates: start with {word}, offer each, read `best` (NULL: none is
  * near). A candidate is near within a third of its length, or when the word is its beginning. */

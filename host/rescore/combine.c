@@ -85,8 +85,8 @@ static enum sp_status parse_weight(struct sp_text item, const char *option,
   const char *equals = memchr(item.data, '=', item.len);
   struct sp_text name = {item.data, equals ? (size_t)(equals - item.data) : item.len};
   if (!equals || !sp_score_name_valid(name)) {
-    return sp_fail(err, SP_EUSAGE, "--%s: '%.*s' is not NAME=NUMBER", option,
-                   (int)item.len, item.data);
+    return sp_fail(err, SP_EUSAGE, "--%s: '%.*s' is not NAME=NUMBER", option, (int)item.len,
+                   item.data);
   }
   if (out->n == sp_max_weights) {
     return sp_fail(err, SP_EUSAGE, "--%s: more than %d names", option, (int)sp_max_weights);

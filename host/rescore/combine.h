@@ -25,8 +25,8 @@
 extern "C" {
 #endif
 
-#define SP_SCORE_LIMIT 1e100  /* what is larger is no log probability: null */
-#define SP_WEIGHT_LIMIT 1e9   /* so that a total is always finite */
+#define SP_SCORE_LIMIT 1e100 /* what is larger is no log probability: null */
+#define SP_WEIGHT_LIMIT 1e9  /* so that a total is always finite */
 
 enum { sp_max_weights = 16, sp_score_name_max = 63 };
 
@@ -89,7 +89,7 @@ void sp_combination_linear(const struct sp_combination *combination, struct sp_l
 
 /* A second-pass score of one hypothesis. */
 struct sp_second {
-  double value;   /* NaN: null */
+  double value; /* NaN: null */
   bool has_tokens;
   uint32_t n_tokens;
 };

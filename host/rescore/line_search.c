@@ -212,8 +212,8 @@ void sp_curve_sample(const struct sp_curve *curve, const double *weights, size_t
     bool on_step = step < curve->n_steps && curve->steps[step].at == weights[i];
     errors[i] = weights[i] <= curve->lo   ? curve->at_lo
                 : weights[i] >= curve->hi ? curve->at_hi
-                : on_step ? now + (uint64_t)(int64_t)curve->steps[step].point
-                          : now;
+                : on_step                 ? now + (uint64_t)(int64_t)curve->steps[step].point
+                                          : now;
   }
 }
 

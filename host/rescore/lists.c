@@ -40,8 +40,7 @@ static enum sp_status reserve(struct sp_lists *lists, size_t more_hyps, struct s
   }
   if (lists->hyps_capacity - lists->n_hyps < more_hyps) {
     size_t capacity = sp_max_size(lists->n_hyps + more_hyps, 2 * lists->hyps_capacity);
-    if (!grow(&lists->x, capacity, row) ||
-        !grow(&lists->errors, capacity, sizeof *lists->errors)) {
+    if (!grow(&lists->x, capacity, row) || !grow(&lists->errors, capacity, sizeof *lists->errors)) {
       return sp_fail_memory(err, sp_mul_sat(capacity, row));
     }
     lists->hyps_capacity = capacity;

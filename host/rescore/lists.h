@@ -11,13 +11,13 @@ extern "C" {
 #endif
 
 struct sp_lists {
-  size_t n_second;  /* of every sp_linear used with these lists */
+  size_t n_second; /* of every sp_linear used with these lists */
   size_t n_lists, n_hyps;
   size_t *starts;   /* (n_lists + 1) first hypothesis of each list */
   uint32_t *blocks; /* (n_lists) what is resampled together: statistics; below n_blocks */
   uint32_t n_blocks;
-  double *x;        /* (n_hyps, n_second + 2) features, in original order within a list */
-  uint32_t *errors; /* (n_hyps) unit errors of the hypothesis */
+  double *x;             /* (n_hyps, n_second + 2) features, in original order within a list */
+  uint32_t *errors;      /* (n_hyps) unit errors of the hypothesis */
   uint64_t fixed_errors; /* of utterances without hypotheses */
   uint64_t ref_units;
   uint64_t worst_errors; /* of the worst choice in every list: at most INT32_MAX */

@@ -26,8 +26,8 @@ static void draw_start(const struct sp_tune_options *options, bool first, uint64
     const struct sp_tune_range *range = &options->ranges[dim];
     double share = first ? 0 : (double)(next_random(random) >> 11) * 0x1p-53;
     if (range->tuned) {
-      out->weights[dim] = first ? fmin(fmax(0, range->lo), range->hi)
-                                : range->lo + share * (range->hi - range->lo);
+      out->weights[dim] =
+          first ? fmin(fmax(0, range->lo), range->hi) : range->lo + share * (range->hi - range->lo);
     }
   }
 }
@@ -36,8 +36,7 @@ static enum sp_status search_axis(struct descent *descent, struct sp_linear *at,
                                   struct sp_line_best *best, struct sp_error *err) {
   const struct sp_tune_range *range = &descent->options->ranges[dim];
   struct sp_curve curve;
-  enum sp_status status =
-      sp_curve_make(descent->lists, at, dim, range->lo, range->hi, &curve, err);
+  enum sp_status status = sp_curve_make(descent->lists, at, dim, range->lo, range->hi, &curve, err);
   if (status == SP_OK) {
     sp_line_search(descent->lists, at, dim, &curve, best);
     descent->result->searches++;
@@ -97,8 +96,8 @@ static enum sp_status measure_gain(const struct sp_lists *lists, const struct sp
   }
   *out = (struct sp_tune_gain){0};
   for (size_t list = 0; list < lists->n_lists; list++) {
-    int64_t other = without ? sp_list_errors(lists, list, without)
-                            : lists->errors[lists->starts[list]];
+    int64_t other =
+        without ? sp_list_errors(lists, list, without) : lists->errors[lists->starts[list]];
     int64_t gain = other - (int64_t)sp_list_errors(lists, list, with);
     out->errors += gain;
     by_block[lists->blocks[list]] += (double)gain;
@@ -136,8 +135,8 @@ static enum sp_status describe_axis(struct descent *descent, size_t dim, struct 
     axis->at_upper = axis->interval.to >= range->hi;
     without.weights[dim] = 0;
     status = measure_gain(descent->lists, best, &without, &axis->gain, err);
-    axis->flat = (double)axis->gain.errors < 2 * axis->gain.standard_error ||
-                 axis->gain.errors <= 0;
+    axis->flat =
+        (double)axis->gain.errors < 2 * axis->gain.standard_error || axis->gain.errors <= 0;
   }
   sp_curve_release(&curve);
   return status;

@@ -26,9 +26,9 @@ struct sp_tune_range {
 };
 
 struct sp_tune_options {
-  struct sp_linear start;                       /* kind, n, and weights that are not tuned */
+  struct sp_linear start;                          /* kind, n, and weights that are not tuned */
   struct sp_tune_range ranges[sp_max_weights + 1]; /* (start.n + 1), the bonus last */
-  size_t restarts;                              /* beyond the first start */
+  size_t restarts;                                 /* beyond the first start */
   uint64_t seed;
 };
 
@@ -51,7 +51,7 @@ struct sp_tune_axis {
 struct sp_tune_result {
   struct sp_linear linear;
   uint64_t errors, first_errors, oracle_errors;
-  struct sp_tune_gain gain;  /* against the first pass */
+  struct sp_tune_gain gain; /* against the first pass */
   size_t starts, sweeps, searches;
   struct sp_tune_axis axes[sp_max_weights + 1]; /* where ranges[].tuned */
 };

@@ -55,8 +55,7 @@ void sp_units_clear(struct sp_units *units) {
 /* The slot that holds the word, or the free one where it belongs. */
 static struct slot *find_slot(struct slot *slots, size_t capacity, struct sp_text word) {
   size_t at = XXH3_64bits(word.data, word.len) & (capacity - 1);
-  while (slots[at].word &&
-         !sp_text_equal((struct sp_text){slots[at].word, slots[at].len}, word)) {
+  while (slots[at].word && !sp_text_equal((struct sp_text){slots[at].word, slots[at].len}, word)) {
     at = (at + 1) & (capacity - 1);
   }
   return &slots[at];

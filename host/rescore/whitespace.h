@@ -6,7 +6,9 @@
 
 #include "buf.h"
 
-static inline bool sp_is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+static inline bool sp_is_blank(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
 /* Cuts the first word off *rest; false when there is none. */
 static inline bool sp_cut_word(struct sp_text *rest, struct sp_text *word) {

@@ -15,7 +15,9 @@ namespace {
 
 const double kNan = std::nan("");
 
-sp_text Text(const char *s) { return {s, strlen(s)}; }
+sp_text Text(const char *s) {
+  return {s, strlen(s)};
+}
 
 sp_hyp Hyp(const char *text, double score) {
   sp_hyp hyp{};
@@ -60,12 +62,8 @@ TEST(Combine, LengthNormsDivideTheSecondPassAlone) {
   struct {
     const char *name;
     double total;
-  } cases[] = {{"none", -18},
-               {"tokens", -12},
-               {"words", -14},
-               {"gnmt:0", -18},
-               {"gnmt:1", -10 - 8 / 1.5},
-               {"gnmt:0.5", -10 - 8 / std::sqrt(1.5)}};
+  } cases[] = {{"none", -18},   {"tokens", -12},           {"words", -14},
+               {"gnmt:0", -18}, {"gnmt:1", -10 - 8 / 1.5}, {"gnmt:0.5", -10 - 8 / std::sqrt(1.5)}};
   for (const auto &one : cases) {
     ASSERT_EQ(sp_length_norm_parse(one.name, &c.norm, &c.gnmt_alpha, &err), SP_OK) << one.name;
     double diff = std::fabs(Total(c, Hyp("a b", -10), second) - one.total);
@@ -75,7 +73,8 @@ TEST(Combine, LengthNormsDivideTheSecondPassAlone) {
     EXPECT_STREQ(sp_buf_cstr(&text), one.name);
     sp_buf_release(&text);
   }
-  for (const char *bad : {"", "token", "gnmt", "gnmt:", "gnmt:x", "gnmt:-1", "gnmt:nan", "gnmt:11"}) {
+  for (const char *bad :
+       {"", "token", "gnmt", "gnmt:", "gnmt:x", "gnmt:-1", "gnmt:nan", "gnmt:11"}) {
     EXPECT_EQ(sp_length_norm_parse(bad, &c.norm, &c.gnmt_alpha, &err), SP_EUSAGE) << bad;
   }
 }

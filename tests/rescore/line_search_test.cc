@@ -14,7 +14,9 @@ struct Curve {
     EXPECT_EQ(sp_curve_make(&lists.lists, &linear, dim, lo, hi, &curve, &err), SP_OK)
         << err.message;
   }
-  ~Curve() { sp_curve_release(&curve); }
+  ~Curve() {
+    sp_curve_release(&curve);
+  }
   Curve(const Curve &) = delete;
   Curve &operator=(const Curve &) = delete;
   sp_curve curve{};
@@ -24,7 +26,8 @@ sp_linear Linear(sp_combine kind, size_t n, double weight = 0) {
   sp_linear linear{};
   linear.kind = kind;
   linear.n = n;
-  for (size_t k = 0; k < n; k++) linear.weights[k] = weight;
+  for (size_t k = 0; k < n; k++)
+    linear.weights[k] = weight;
   return linear;
 }
 
@@ -43,7 +46,8 @@ sp_line_best Search(const Lists &lists, const sp_linear &linear, size_t dim, dou
 // Evenly from lo to hi, both included.
 std::vector<double> Grid(double lo, double hi, size_t n) {
   std::vector<double> grid(n);
-  for (size_t i = 0; i < n; i++) grid[i] = lo + (hi - lo) * static_cast<double>(i) / (n - 1);
+  for (size_t i = 0; i < n; i++)
+    grid[i] = lo + (hi - lo) * static_cast<double>(i) / (n - 1);
   return grid;
 }
 
@@ -74,9 +78,9 @@ TEST(LineSearch, IsNeverWorseThanAGrid) {
       {{200, 10, 1, false, 0}, SP_COMBINE_ADDITIVE, 0, 1},
       {{200, 10, 1, false, 0}, SP_COMBINE_ADDITIVE, -3, 20},
       {{200, 10, 1, false, 0.2}, SP_COMBINE_CONVEX, 0, 1},
-      {{30, 1, 1, false, 0.1}, SP_COMBINE_ADDITIVE, 0, 1},      // one hypothesis
-      {{30, 6, 1, false, 1}, SP_COMBINE_ADDITIVE, 0, 1},        // no scores at all
-      {{20, 60, 2, false, 0.05}, SP_COMBINE_ADDITIVE, -1, 1},   // long lists
+      {{30, 1, 1, false, 0.1}, SP_COMBINE_ADDITIVE, 0, 1},     // one hypothesis
+      {{30, 6, 1, false, 1}, SP_COMBINE_ADDITIVE, 0, 1},       // no scores at all
+      {{20, 60, 2, false, 0.05}, SP_COMBINE_ADDITIVE, -1, 1},  // long lists
   };
   for (const Case &c : cases) {
     for (uint32_t seed = 0; seed < 5; seed++) {
@@ -166,7 +170,7 @@ TEST(LineSearch, TheCurveIsWhatRerankingGives) {
     sp_linear linear = Linear(seed % 3 ? SP_COMBINE_ADDITIVE : SP_COMBINE_CONVEX, 2, 0.25);
     for (size_t dim = 0; dim <= 2; dim++) {
       Curve curve(lists, linear, dim, -1, 2);
-      std::vector<double> grid = Grid(-1, 2, 301);
+      std::vector<double> grid = Grid(-1, 2, 385);  // steps of 1/128: exact sums
       std::vector<uint64_t> errors(grid.size());
       sp_curve_sample(&curve.curve, grid.data(), grid.size(), errors.data());
       for (size_t i = 0; i < grid.size(); i++) {

@@ -15,14 +15,18 @@ namespace sp_test {
 
 struct ListShape {
   size_t lists = 50, most_hyps = 10, n_second = 1;
-  bool whole = false;   // scores are small whole numbers: ties and common crossings
-  double nulls = 0;     // share of hypotheses that lack a score
+  bool whole = false;  // scores are small whole numbers: ties and common crossings
+  double nulls = 0;    // share of hypotheses that lack a score
 };
 
 class Lists {
  public:
-  explicit Lists(size_t n_second) { sp_lists_init(&lists, n_second); }
-  ~Lists() { sp_lists_release(&lists); }
+  explicit Lists(size_t n_second) {
+    sp_lists_init(&lists, n_second);
+  }
+  ~Lists() {
+    sp_lists_release(&lists);
+  }
   Lists(const Lists &) = delete;
   Lists &operator=(const Lists &) = delete;
 

@@ -12,7 +12,8 @@ namespace {
 sp_tune_options Options(size_t n, double lo, double hi) {
   sp_tune_options options{};
   options.start.n = n;
-  for (size_t dim = 0; dim <= n; dim++) options.ranges[dim] = {true, lo, hi};
+  for (size_t dim = 0; dim <= n; dim++)
+    options.ranges[dim] = {true, lo, hi};
   options.restarts = 4;
   options.seed = 1;
   return options;
@@ -34,15 +35,16 @@ TEST(Tune, ClaimsWhatRerankingGives) {
     FillRandom(shape, seed, &lists);
     auto result = Tune(lists, Options(3, 0, 2));
     EXPECT_EQ(result->errors, sp_lists_errors(&lists.lists, &result->linear));
-    EXPECT_EQ(result->gain.errors, static_cast<int64_t>(result->first_errors) -
-                                       static_cast<int64_t>(result->errors));
+    EXPECT_EQ(result->gain.errors,
+              static_cast<int64_t>(result->first_errors) - static_cast<int64_t>(result->errors));
     EXPECT_LE(result->oracle_errors, result->errors);
     for (size_t dim = 0; dim <= 3; dim++) {
       const sp_tune_axis &axis = result->axes[dim];
       EXPECT_EQ(axis.interval.errors, result->errors);
       EXPECT_LE(axis.interval.from, result->linear.weights[dim]);
       EXPECT_GE(axis.interval.to, result->linear.weights[dim]);
-      for (uint64_t errors : axis.errors) EXPECT_GE(errors, result->errors);
+      for (uint64_t errors : axis.errors)
+        EXPECT_GE(errors, result->errors);
     }
   }
 }
@@ -76,7 +78,8 @@ TEST(Tune, LeavesFixedWeightsAlone) {
 // The second pass is right about every list, by far: it pays, and every weight beyond 1 is as good.
 TEST(Tune, TellsTheEdgeOfTheRangeAndASolidGain) {
   Lists lists(1);
-  for (int list = 0; list < 100; list++) lists.Add({0, -1, 5, -1, 0, 5}, {2, 0});
+  for (int list = 0; list < 100; list++)
+    lists.Add({0, -1, 5, -1, 0, 5}, {2, 0});
   sp_tune_options options = Options(1, 0, 10);
   options.ranges[1].tuned = false;
   auto result = Tune(lists, options);
