@@ -30,21 +30,31 @@ extern "C" {
   X(SP_FORMAT_MLM, "mlm", "mlm-scoring JSON, one object of all utterances")            \
   X(SP_FORMAT_ESPNET2, "espnet2", "ESPnet2 directory with {k}best_recog/{text,score}") \
   X(SP_FORMAT_TEXT, "text", "plain text, one sentence a line")
+/* what is only written */
+#define SP_ARCHIVE_OUTPUT_ONLY_MAP(X)                   \
+  X(SP_FORMAT_TRN, "trn", "SCTK transcript, 'words (id)'") \
+  X(SP_FORMAT_KALDI_TEXT, "kaldi-text", "Kaldi text, 'id words'")
 
 enum sp_archive_format {
 #define X(name, option, text) name,
-  SP_ARCHIVE_FORMAT_MAP(X)
+  SP_ARCHIVE_FORMAT_MAP(X) SP_ARCHIVE_OUTPUT_ONLY_MAP(X)
 #undef X
 };
 
 const char *sp_archive_format_name(enum sp_archive_format format);
 SP_MUST_CHECK enum sp_status sp_archive_format_parse(const char *name, enum sp_archive_format *out,
                                                      struct sp_error *err);
+/* As above for an output: no auto. */
+SP_MUST_CHECK enum sp_status sp_archive_output_parse(const char *name, enum sp_archive_format *out,
+                                                     struct sp_error *err);
 
 struct sp_hyp {
   struct sp_text text; /* UTF-8, validated; may hold NUL when JSON says so; may be empty */
   double score;        /* first-pass total, as the file has it; finite; 0 without */
   bool has_score;
+  bool has_rank, has_total; /* in reranked archives */
+  uint32_t rank;            /* zero-based original rank, `i` */
+  double total;             /* what it was reranked by; finite */
 };
 
 struct sp_utt {

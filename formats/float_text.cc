@@ -22,3 +22,18 @@ size_t sp_float_text(float value, char *out) {
   }
   return static_cast<size_t>(std::to_chars(out, end, value).ptr - out);
 }
+
+size_t sp_double_text(double value, char *out) {
+  size_t wide;
+  if (!std::isfinite(value)) {
+    wide = 4;
+    memcpy(out, "null", wide);
+  } else if (value == 0.0 && std::signbit(value)) {
+    wide = 4;
+    memcpy(out, "-0.0", wide);
+  } else {
+    wide = static_cast<size_t>(std::to_chars(out, out + SP_DOUBLE_TEXT_MAX - 1, value).ptr - out);
+  }
+  out[wide] = '\0';
+  return wide;
+}

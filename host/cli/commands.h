@@ -8,6 +8,8 @@
 extern const struct sp_command sp_command_root;
 
 extern const struct sp_command sp_command_score;
+extern const struct sp_command sp_command_rescore;
+extern const struct sp_command sp_command_tune;
 extern const struct sp_command sp_command_plan;
 extern const struct sp_command sp_command_wer;
 extern const struct sp_command sp_command_verify;
@@ -20,6 +22,7 @@ extern const struct sp_command sp_command_bench_savings;
 extern const struct sp_command sp_command_bench_masks;
 extern const struct sp_command sp_command_bench_io;
 extern const struct sp_command sp_command_bench_wer;
+extern const struct sp_command sp_command_bench_tune;
 extern const struct sp_command sp_command_help;
 
 /* The child that `name` calls, NULL when there is none. */

@@ -1,0 +1,38 @@
+/* join_args.h - what `rescore` and `tune` take alike: an archive, its scores, how they combine. */
+#ifndef SP_CLI_JOIN_ARGS_H
+#define SP_CLI_JOIN_ARGS_H
+
+#include <jansson.h>
+
+#include "join.h"
+#include "options.h"
+
+/* The first member of the struct that a command's options fill. */
+struct sp_join_args {
+  const char *format, *scores, *sign, *missing;
+  const char *first, *combine, *length_norm, *bonus;
+  uint64_t limit;
+  bool json;
+};
+
+extern const struct sp_opt_group sp_join_input;   /* the archive and its scores */
+extern const struct sp_opt_group sp_join_combine; /* the combination, but for the weights */
+
+/* SP_EUSAGE without --scores; `command` is for the message. */
+SP_MUST_CHECK enum sp_status sp_join_args_open(const struct sp_join_args *args,
+                                               const struct sp_operands *operands,
+                                               const char *command, struct sp_join **out,
+                                               struct sp_error *err);
+/* The combination that the options name, without second-pass weights and bonus. */
+SP_MUST_CHECK enum sp_status sp_join_args_combination(const struct sp_join_args *args,
+                                                      struct sp_combination *out,
+                                                      struct sp_error *err);
+/* Reads a number of --option; SP_EUSAGE when it is none. */
+SP_MUST_CHECK enum sp_status sp_parse_weight(struct sp_text text, const char *option, double *out,
+                                             struct sp_error *err);
+/* A message for all that is odd in the scores of that combination, once they were read. */
+void sp_join_say(struct sp_join *join, const struct sp_combination *combination);
+/* [{"name":..,"path":..,"signature":..,"nulls":..,"missing":..,"surplus":..},..] */
+json_t *sp_join_scores_json(struct sp_join *join, const struct sp_combination *combination);
+
+#endif
