@@ -119,7 +119,7 @@ TEST_F(WerTest, WhatIsAskedWrongly) {
   Refused(Files() + " --block-by prefix:_", 3, "s1-1 has no block");
   Refused(Files() + " --normalize whisper", 2, "whisper");
   Refused(Files() + " --unit phone", 2, "phone");
-  Refused(Files() + " --json --align -", 2, "standard output");
+  Refused(Files() + " --per-utt - --align -", 2, "standard output");
   Refused(Files() + " --against " + Path("none"), 6, Path("none"));
   Refused(Files() + " --per-utt " + Path("none/rows"), 6, Path("none/rows"));
   WriteFile(Path("hyp.trn"), "");

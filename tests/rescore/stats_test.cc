@@ -15,7 +15,7 @@ void ExpectNear(double value, double want, double tolerance) {
   EXPECT_TRUE(std::abs(value - want) <= tolerance) << value << " instead of " << want;
 }
 
-sp_mapsswe_result Test(const std::vector<std::pair<std::string, std::string>> &pairs) {
+sp_mapsswe_result Tested(const std::vector<std::pair<std::string, std::string>> &pairs) {
   sp_mapsswe test = {};
   for (const auto &[a, b] : pairs)
     sp_mapsswe_add(&test, a.data(), a.size(), b.data(), b.size());
@@ -47,7 +47,7 @@ TEST(MapssweTest, SegmentsEndAfterTwoUnitsThatBothHaveRight) {
 // d = 1, 1, -1, 2, 0: mean 0.6, variance 5.2 / 4 = 1.3, Z = 0.6 / sqrt(1.3 / 5) = 1.17670,
 // p = 2 (1 - Phi(Z)) = 0.239317 (scipy.stats.norm.sf).
 TEST(MapssweTest, Statistic) {
-  const auto result = Test({{"SC", "CC"}, {"DC", "CC"}, {"CC", "SC"}, {"SD", "CC"}, {"SC", "SC"}});
+  const auto result = Tested({{"SC", "CC"}, {"DC", "CC"}, {"CC", "SC"}, {"SD", "CC"}, {"SC", "SC"}});
   EXPECT_EQ(result.segments, 5u);
   ExpectNear(result.mean, 0.6, 1e-12);
   ExpectNear(result.deviation, std::sqrt(1.3), 1e-12);
@@ -56,10 +56,10 @@ TEST(MapssweTest, Statistic) {
 }
 
 TEST(MapssweTest, WithoutAStatistic) {
-  EXPECT_EQ(Test({{"SC", "SC"}, {"DC", "DC"}}).p, 1.0);
-  EXPECT_EQ(Test({}).p, 1.0);
-  EXPECT_TRUE(std::isnan(Test({{"SC", "CC"}}).p)) << "one segment";
-  EXPECT_TRUE(std::isnan(Test({{"SC", "CC"}, {"SC", "CC"}}).p)) << "no variance";
+  EXPECT_EQ(Tested({{"SC", "SC"}, {"DC", "DC"}}).p, 1.0);
+  EXPECT_EQ(Tested({}).p, 1.0);
+  EXPECT_TRUE(std::isnan(Tested({{"SC", "CC"}}).p)) << "one segment";
+  EXPECT_TRUE(std::isnan(Tested({{"SC", "CC"}, {"SC", "CC"}}).p)) << "no variance";
 }
 
 // statsmodels.stats.multitest.multipletests(.., method="holm") by hand: sorted 0.01 0.02 0.03 0.04
