@@ -33,9 +33,9 @@ TEST_P(HelpTest, IsTheSameThroughHelp) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
-                         ::testing::Values("score", "plan", "verify", "cat", "model", "env",
+                         ::testing::Values("score", "plan", "wer", "verify", "cat", "model", "env",
                                            "bench", "bench engine", "bench savings", "bench io",
-                                           "help"));
+                                           "bench wer", "help"));
 
 TEST(Help, ListsEveryCommandAndEveryExitCode) {
   Said said = Program("help");
