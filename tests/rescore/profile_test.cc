@@ -69,7 +69,7 @@ TEST_F(ProfileTest, Rules) {
       << err_.message;
   EXPECT_EQ(std::string(sp_text_profile_name(profile_)).substr(0, 9), "house.v3@");
   EXPECT_EQ(Apply("I'm  GONNA, uh, see New  York City's colours."),
-            "i'm going to see new york city's colors")
+            "i'm going to see ny city's colors")
       << "whole words only";
   EXPECT_EQ(Apply("new york city uh new york new"), "nyc ny new") << "the longest goes first";
   EXPECT_EQ(Apply(""), "");
