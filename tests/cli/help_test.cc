@@ -33,9 +33,10 @@ TEST_P(HelpTest, IsTheSameThroughHelp) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
-                         ::testing::Values("score", "plan", "verify", "cat", "model", "env",
-                                           "bench", "bench engine", "bench savings", "bench masks",
-                                           "bench io", "help"));
+                         ::testing::Values("score", "rescore", "tune", "plan", "wer", "verify",
+                                           "cat", "model", "env", "bench", "bench engine",
+                                           "bench savings", "bench masks", "bench io", "bench wer",
+                                           "bench tune", "help"));
 
 TEST(Help, ListsEveryCommandAndEveryExitCode) {
   Said said = Program("help");
