@@ -117,6 +117,12 @@ enum sp_status sp_join_args_combination(const struct sp_join_args *args, struct 
 }
 
 static void say_column(const struct sp_score_column *column) {
+  if (column->other_input) {
+    sp_say(
+        "%s: %s was scored from other files than this archive; ids and counts agree, make sure "
+        "that the texts do",
+        column->name, column->path);
+  }
   if (column->missing > 0) {
     sp_say("%s: %s of the archive missing in %s", column->name,
            sp_count_of(column->missing, "hypothesis", "hypotheses").text, column->path);
@@ -136,6 +142,11 @@ static void say_column(const struct sp_score_column *column) {
 }
 
 void sp_join_say(struct sp_join *join, const struct sp_combination *combination) {
+  const struct sp_archive_file *files;
+  size_t n_files;
+  if (sp_join_files(join, &files, &n_files, NULL) == SP_OK) {
+    sp_scores_compare_inputs(sp_join_scores(join), files, n_files);
+  }
   for (size_t k = 0; k < combination->second.n; k++) {
     const struct sp_score_column *column =
         sp_scores_find(sp_join_scores(join), combination->second.items[k].name);

@@ -309,6 +309,25 @@ const struct sp_score_column *sp_scores_column(const struct sp_scores *scores, s
   return &scores->columns[column];
 }
 
+static bool chain_read_file(const struct chain *chain, const char *xxh128) {
+  for (size_t r = 0; r < chain->n; r++) {
+    if (sp_score_run_read_file(chain->runs[r], xxh128)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void sp_scores_compare_inputs(struct sp_scores *scores, const struct sp_archive_file *files,
+                              size_t n_files) {
+  for (size_t k = 0; k < scores->n; k++) {
+    for (size_t i = 0; i < n_files && scores->origins[k].chain; i++) {
+      scores->columns[k].other_input |=
+          !chain_read_file(scores->origins[k].chain, files[i].digest.xxh128);
+    }
+  }
+}
+
 static enum sp_status fail_unknown(const struct sp_scores *scores, const char *name,
                                    struct sp_error *err) {
   char list[512] = "";

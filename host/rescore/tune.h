@@ -44,7 +44,8 @@ struct sp_tune_axis {
   bool at_lower, at_upper;     /* the interval reaches the end of the range */
   struct sp_tune_gain gain;    /* against weight 0 */
   bool flat;
-  double weights[sp_tune_samples]; /* lo .. hi in even steps */
+  /* in even steps over the range, of which what is beyond four times the interval is left out */
+  double weights[sp_tune_samples];
   uint64_t errors[sp_tune_samples];
 };
 
