@@ -22,3 +22,15 @@ size_t sp_float_text(float value, char *out) {
   }
   return static_cast<size_t>(std::to_chars(out, end, value).ptr - out);
 }
+
+size_t sp_double_text(double value, char *out) {
+  if (!std::isfinite(value)) {
+    memcpy(out, "null", 4);
+    return 4;
+  }
+  if (value == 0.0 && std::signbit(value)) {
+    memcpy(out, "-0.0", 4);
+    return 4;
+  }
+  return static_cast<size_t>(std::to_chars(out, out + SP_DOUBLE_TEXT_MAX, value).ptr - out);
+}

@@ -1,4 +1,4 @@
-/* float_text.h - the shortest decimal text of a float. */
+/* float_text.h - the shortest decimal text of a float or double. */
 #ifndef SP_FORMATS_FLOAT_TEXT_H
 #define SP_FORMATS_FLOAT_TEXT_H
 
@@ -13,6 +13,10 @@ extern "C" {
 /* Writes a JSON number that reads back to the same float, "-0.0" and subnormals included, or "null"
  * when `value` is not finite. `out` has SP_FLOAT_TEXT_MAX bytes; returns how many were written. */
 size_t sp_float_text(float value, char *out);
+
+#define SP_DOUBLE_TEXT_MAX 32
+/* The same of a double, in SP_DOUBLE_TEXT_MAX bytes. */
+size_t sp_double_text(double value, char *out);
 
 #ifdef __cplusplus
 }
