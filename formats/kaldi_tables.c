@@ -67,7 +67,7 @@ enum sp_status sp_kaldi_tables_open(const char *spec, struct sp_kaldi_tables **o
     return sp_fail_memory(err, sizeof *tables);
   }
   while (more) {
-    struct sp_text name, file;
+    struct sp_text name = {0}, file = {0};
     SP_TRY_GOTO(sp_named_file_cut("--kaldi-scores", &spec, &name, &file, &more, err), close_tables);
     if (more) {
       SP_TRY_GOTO(open_table(tables, name, file, err), close_tables);

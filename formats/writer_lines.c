@@ -159,7 +159,7 @@ static enum sp_status start_kaldi(struct sp_archive_writer *w, const char *path,
   (void)path;
   const char *rest = w->options.tables ? w->options.tables : "";
   for (;;) {
-    struct sp_text name, file;
+    struct sp_text name = {0}, file = {0};
     bool more;
     SP_TRY(sp_named_file_cut("--kaldi-scores", &rest, &name, &file, &more, err));
     if (!more) {
