@@ -1,6 +1,8 @@
 /* archive_trn.c - two formats of one text an utterance: SCTK trn, "words (id)", and Kaldi text,
  * "id words".  They hold references as well as best hypotheses; the text is taken as it stands,
  * alternations of a trn as well. */
+#include <string.h>
+
 #include "archive_lines.h"
 
 static enum sp_status add_text(struct sp_reader *reader, struct sp_text text, struct sp_text id,
@@ -50,12 +52,16 @@ static enum sp_status split_trn(struct sp_reader *reader, struct sp_text line, s
 static enum sp_status next_trn(struct sp_reader *reader, struct sp_utt *utt, bool *found,
                                struct sp_error *err) {
   struct sp_text line;
+  bool passed_over;
   do {
     SP_TRY(next_line(reader, &line, found, err));
+    if (!*found) {
+      return SP_OK;
+    }
     trim_end(&line);
-  } while (*found &&
-           (line.len == 0 || (line.len > 1 && line.data[0] == ';' && line.data[1] == ';')));
-  return *found ? split_trn(reader, line, utt, err) : SP_OK;
+    passed_over = line.len == 0 || (line.len > 1 && memcmp(line.data, ";;", 2) == 0);
+  } while (passed_over);
+  return split_trn(reader, line, utt, err);
 }
 
 static enum sp_status next_kaldi_text(struct sp_reader *reader, struct sp_utt *utt, bool *found,

@@ -155,7 +155,7 @@ TEST(Writer, RefusesWhatWouldBreakTheFormat) {
       {"moses", R"({"id":"1","hyps":[{"text":"x ||| y","score":1}]})"},
       {"moses", R"({"id":"1","hyps":[{"text":"x","score":1,"a b":2}]})"},
       {"fairseq", R"({"id":"1","hyps":[{"text":"x\r","score":1}]})"},
-      {"trn", R"({"id":"a","hyps":[{"text":"x (y)"}]})"},
+      {"trn", R"-({"id":"a","hyps":[{"text":"x (y)"}]})-"},
       {"trn", R"({"id":"a b","hyps":[{"text":"x"}]})"},
       {"trn", R"({"id":"a","hyps":[{"text":"{ x"}]})"},
       {"trn", R"({"id":"a","hyps":[{"text":";; x"}]})"},
