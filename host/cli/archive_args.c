@@ -12,6 +12,12 @@ static const char formats[] =
 #undef X
     ;
 
+const char sp_archive_outputs[] =
+#define X(name, option, text) option ","
+    SP_ARCHIVE_OUTPUT_MAP(X)
+#undef X
+    ;
+
 static const struct sp_opt input[] = {
     {.name = "format",
      .kind = SP_OPT_CHOICE,

@@ -12,6 +12,7 @@ struct sp_archive_args {
 };
 
 extern const struct sp_opt_group sp_archive_input;
+extern const char sp_archive_outputs[]; /* choices of --to */
 
 SP_MUST_CHECK enum sp_status sp_archive_args_resolve(const struct sp_archive_args *args,
                                                      struct sp_archive_options *out,

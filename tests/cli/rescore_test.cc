@@ -130,10 +130,10 @@ TEST_F(RescoreTest, SaysWhatLooksOdd) {
   EXPECT_EQ(said.code, 0);
   EXPECT_NE(said.err.find("1 hypothesis of the archive missing"), std::string::npos) << said.err;
   EXPECT_NE(said.err.find("1 score in "), std::string::npos) << said.err;
-  EXPECT_NE(said.err.find("--sign NAME=cost"), std::string::npos) << said.err;
-  Said cost = Program(Rescore("--weight llm=1 --missing null --sign llm=cost --to text --out -"));
+  EXPECT_NE(said.err.find("--score-sign NAME=cost"), std::string::npos) << said.err;
+  Said cost = Program(Rescore("--weight llm=1 --missing null --score-sign llm=cost --to text --out -"));
   EXPECT_EQ(cost.out, "a b\nc\n\n");
-  EXPECT_EQ(cost.err.find("--sign"), std::string::npos) << cost.err;
+  EXPECT_EQ(cost.err.find("--score-sign"), std::string::npos) << cost.err;
 }
 
 TEST_F(RescoreTest, AnArchiveWithoutFirstPassScoresNeedsFirstNone) {
@@ -167,7 +167,7 @@ TEST_F(RescoreTest, UsageErrors) {
       {"--weight llm=1 --weights w.json --out o", 2, "does not go with --weights"},
       {"--weights nowhere.json --out o", 6, "nowhere.json"},
       {"--weight llm=1 --out no/such/o", 6, "no/such/o"},
-      {"--weight llm=1 --sign llm=minus --out o", 2, "--sign"},
+      {"--weight llm=1 --score-sign llm=minus --out o", 2, "--score-sign"},
       {"--weight llm=1 --format odd --out o", 2, "odd"},
       {"--weigth llm=1 --out o", 2, "did you mean --weight"},
   };
