@@ -3,11 +3,11 @@
  * Flow       open; put every utterance; close, which publishes the file, or discard.
  * Durable    the file appears under its name when it is complete: temporary name, fsync, rename.
  *            "-" is standard output. A name that ends in .zst is compressed with zstd.
- * jsonl      whole lists in the order given; a hypothesis has its `i` and `total` where it has them.
+ * jsonl      whole lists in the order given; a hypothesis with its `i` and `total` if it has them.
  * trn, kaldi-text, text
  *            the first hypothesis of each list, an empty text where there is none.
- * Errors     SP_EIO when the output cannot be written; SP_EINPUT when an utterance cannot be said in
- *            the format (an id with blanks in kaldi-text, a text with a line end).
+ * Errors     SP_EIO when the output cannot be written; SP_EINPUT when an utterance cannot be said
+ *            in the format (an id with blanks in kaldi-text, a text with a line end).
  * Memory     the longest utterance, and buffers. */
 #ifndef SP_FORMATS_ARCHIVE_WRITER_H
 #define SP_FORMATS_ARCHIVE_WRITER_H
