@@ -223,7 +223,8 @@ static const struct sp_opt output[] = {
      .offset = FIELD(output.label),
      .argument = "NAME",
      .fallback = "score",
-     .help = "with hf-regression: the score that is learnt, score, total or a component such as pll"},
+     .help =
+         "with hf-regression: the score that is learnt, score, total or a component such as pll"},
     {.name = "json",
      .kind = SP_OPT_FLAG,
      .offset = FIELD(json),
@@ -248,7 +249,8 @@ const struct sp_command sp_command_convert = {
         "The output appears when it is whole, and replaces what had its name. What its format has "
         "no place for is dropped, counted and named in one warning, or refused with --strict. A "
         "text or an id that would break the format is refused with its place.\n"
-        "jsonl, mlm and espnet1 hold all there is. The order of utterances and hypotheses is kept.\n"
+        "jsonl, mlm and espnet1 hold all there is. The order of utterances and hypotheses is "
+        "kept.\n"
         "The last example needs a run that was scored with --with-text.",
     .groups = groups,
     .values_bytes = sizeof(struct convert_args),
