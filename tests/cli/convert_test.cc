@@ -38,7 +38,8 @@ TEST(Convert, ReportsWhatWasDropped) {
 
 TEST(Convert, NamesThePlaceOfWhatBreaksTheFormat) {
   Scratch scratch;
-  WriteFile(scratch / "in", "{\"id\":\"a\",\"hyps\":[]}\n{\"id\":\"b\",\"hyps\":[{\"text\":\"(\"}]}\n");
+  WriteFile(scratch / "in",
+            "{\"id\":\"a\",\"hyps\":[]}\n{\"id\":\"b\",\"hyps\":[{\"text\":\"(\"}]}\n");
   Said said = Program("convert " + (scratch / "in") + " --to trn --out " + (scratch / "x"));
   EXPECT_EQ(said.code, 3);
   EXPECT_NE(said.err.find(scratch / "in:2: utterance b"), std::string::npos) << said.err;
@@ -73,8 +74,8 @@ class ConvertRun : public sp_test::Workplace {};
 
 TEST_F(ConvertRun, MakesDistillationData) {
   ASSERT_EQ(Program(Score("run", "--with-text")).code, 0);
-  Said said = Shell("$SP cat " + Path("run") +
-                    " | $SP convert - --to hf-regression --label pll --out -");
+  Said said =
+      Shell("$SP cat " + Path("run") + " | $SP convert - --to hf-regression --label pll --out -");
   ASSERT_EQ(said.code, 0) << said.err;
   EXPECT_EQ(std::count(said.out.begin(), said.out.end(), '\n'), 120);
   auto first = ParseJson(said.out.substr(0, said.out.find('\n') + 1));

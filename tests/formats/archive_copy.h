@@ -22,12 +22,15 @@ inline sp_status CopyOpen(sp_archive *archive, sp_archive_writer *writer, Copied
   while (status == SP_OK && found) {
     sp_utt utt;
     status = sp_archive_next(archive, &utt, &found, err);
-    if (status == SP_OK && found) status = sp_archive_writer_put(writer, &utt, err);
+    if (status == SP_OK && found)
+      status = sp_archive_writer_put(writer, &utt, err);
   }
   const sp_loss *losses;
   size_t n = sp_archive_writer_losses(writer, &losses);
-  for (size_t i = 0; i < n; i++) out->losses[losses[i].what] = losses[i].count;
-  if (status == SP_OK) return sp_archive_writer_close(writer, err);
+  for (size_t i = 0; i < n; i++)
+    out->losses[losses[i].what] = losses[i].count;
+  if (status == SP_OK)
+    return sp_archive_writer_close(writer, err);
   sp_archive_writer_discard(writer);
   return status;
 }
@@ -42,7 +45,8 @@ inline Copied CopyArchive(const std::string &from, const sp_archive_options &inp
   out.status = sp_archive_open_with(&path, 1, &input, &archive, &err);
   if (out.status == SP_OK)
     out.status = sp_archive_writer_open_with(to.c_str(), &output, &writer, &err);
-  if (out.status == SP_OK) out.status = CopyOpen(archive, writer, &out, &err);
+  if (out.status == SP_OK)
+    out.status = CopyOpen(archive, writer, &out, &err);
   sp_archive_close(archive);
   out.message = err.message;
   return out;

@@ -17,7 +17,8 @@ using sp_test::WriteFile;
 // What random records may have, so that a format loses nothing of them.
 struct Shape {
   const char *format;
-  bool many, empty_lists, refs, scores, every_score, components, ranks, fields, utt_fields, any_text;
+  bool many, empty_lists, refs, scores, every_score, components, ranks, fields, utt_fields,
+      any_text;
   bool number_ids, equal_lists;
 };
 
@@ -47,12 +48,15 @@ class Records {
   std::string Lines() {
     std::string lines;
     int n = 1 + Below(20);
-    for (int u = 0; u < n; u++) lines += Line(u);
+    for (int u = 0; u < n; u++)
+      lines += Line(u);
     return lines;
   }
 
  private:
-  int Below(int n) { return static_cast<int>(random_() % static_cast<unsigned>(n)); }
+  int Below(int n) {
+    return static_cast<int>(random_() % static_cast<unsigned>(n));
+  }
 
   std::string Text() {
     static const char *const plain[] = {"a", "b", "'", "é", "日", "😀", "x y", "9", ".", "|", " "};
@@ -72,12 +76,18 @@ class Records {
 
   std::string Hyp() {
     std::string hyp = "{\"text\":\"" + Text() + "\"";
-    if (shape_.scores && (shape_.every_score || Below(4) > 0)) hyp += ",\"score\":" + Number();
-    if (shape_.ranks && Below(2)) hyp += ",\"i\":" + std::to_string(Below(9));
-    if (shape_.ranks && Below(2)) hyp += ",\"total\":" + Number();
-    if (shape_.components && Below(2)) hyp += ",\"ctc\":" + Number() + ",\"LM:0\":" + Number();
-    if (shape_.components && Below(2)) hyp += ",\"LM:1\":" + Number();
-    if (shape_.fields && Below(2)) hyp += ",\"flag\":[null,{\"a\":\"" + Text() + "\"}]";
+    if (shape_.scores && (shape_.every_score || Below(4) > 0))
+      hyp += ",\"score\":" + Number();
+    if (shape_.ranks && Below(2))
+      hyp += ",\"i\":" + std::to_string(Below(9));
+    if (shape_.ranks && Below(2))
+      hyp += ",\"total\":" + Number();
+    if (shape_.components && Below(2))
+      hyp += ",\"ctc\":" + Number() + ",\"LM:0\":" + Number();
+    if (shape_.components && Below(2))
+      hyp += ",\"LM:1\":" + Number();
+    if (shape_.fields && Below(2))
+      hyp += ",\"flag\":[null,{\"a\":\"" + Text() + "\"}]";
     return hyp + "}";
   }
 
@@ -85,10 +95,13 @@ class Records {
     std::string id = std::to_string(u + 1);
     std::string line = "{\"id\":\"" + (shape_.number_ids ? id : "utt-" + id) + "\"";
     int n = shape_.many ? Below(6) + (shape_.empty_lists ? 0 : 1) : 1;
-    if (shape_.refs && Below(3)) line += ",\"ref\":\"" + Text() + "\"";
-    if (shape_.utt_fields && Below(2)) line += ",\"meta\":{\"k\":[1,2.5,true]}";
+    if (shape_.refs && Below(3))
+      line += ",\"ref\":\"" + Text() + "\"";
+    if (shape_.utt_fields && Below(2))
+      line += ",\"meta\":{\"k\":[1,2.5,true]}";
     line += ",\"hyps\":[";
-    for (int h = 0; h < (shape_.equal_lists ? 3 : n); h++) line += (h ? "," : "") + Hyp();
+    for (int h = 0; h < (shape_.equal_lists ? 3 : n); h++)
+      line += (h ? "," : "") + Hyp();
     return line + "]}\n";
   }
 
@@ -111,7 +124,8 @@ sp_archive_writer_options Output(const std::string &format) {
 
 // The same components in another order are the same.
 std::string Canonical(const std::string &lines, const std::string &format) {
-  if (format != "hyporadise") return lines;
+  if (format != "hyporadise")
+    return lines;
   std::string out = lines;
   for (size_t at; (at = out.find(",\"LM:1\":")) != std::string::npos;) {
     size_t end = out.find_first_of(",}", at + 1);
