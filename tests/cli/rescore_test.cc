@@ -92,7 +92,7 @@ TEST_F(RescoreTest, WritesTheBestHypothesisAsText) {
   EXPECT_EQ(Program(Rescore("--weight llm=1 --to trn --out -")).out, "a b (u1)\nc (u2)\n (u3)\n");
   EXPECT_EQ(Program(Rescore("--weight llm=0 --to text --out -")).out, "a c\nc\n\n");
   Said kaldi = Program(Rescore("--weight llm=-9 --to kaldi-text --out -"));
-  EXPECT_EQ(kaldi.out, "u1 a c\nu2 c\nu3 \n");
+  EXPECT_EQ(kaldi.out, "u1 a c\nu2 c\nu3\n");
   EXPECT_NE(kaldi.err.find("3 utterances"), std::string::npos) << kaldi.err;
 }
 
@@ -131,7 +131,8 @@ TEST_F(RescoreTest, SaysWhatLooksOdd) {
   EXPECT_NE(said.err.find("1 hypothesis of the archive missing"), std::string::npos) << said.err;
   EXPECT_NE(said.err.find("1 score in "), std::string::npos) << said.err;
   EXPECT_NE(said.err.find("--score-sign NAME=cost"), std::string::npos) << said.err;
-  Said cost = Program(Rescore("--weight llm=1 --missing null --score-sign llm=cost --to text --out -"));
+  Said cost =
+      Program(Rescore("--weight llm=1 --missing null --score-sign llm=cost --to text --out -"));
   EXPECT_EQ(cost.out, "a b\nc\n\n");
   EXPECT_EQ(cost.err.find("--score-sign"), std::string::npos) << cost.err;
 }
@@ -158,7 +159,7 @@ TEST_F(RescoreTest, UsageErrors) {
       {"--weight lm=1 --out o", 2, "no score named lm"},
       {"--weight llm=x --out o", 2, "--weight: 'x' of llm"},
       {"--weight llm --out o", 2, "'llm' is not NAME=NUMBER"},
-      {"--weight llm=1 --to docx --out o", 2, "unknown output format 'docx'"},
+      {"--weight llm=1 --to docx --out o", 2, "--to: 'docx' is none of jsonl, "},
       {"--weight llm=1 --first score --out o", 2, "--first"},
       {"--weight llm=1 --length-norm chars --out o", 2, "'chars'"},
       {"--weight llm=1 --length-norm tokens --out o", 3, "no token counts"},
