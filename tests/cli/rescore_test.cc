@@ -89,7 +89,7 @@ TEST_F(RescoreTest, WritesListsBestFirst) {
 }
 
 TEST_F(RescoreTest, WritesTheBestHypothesisAsText) {
-  EXPECT_EQ(Program(Rescore("--weight llm=1 --to trn --out -")).out, "a b (u1)\nc (u2)\n (u3)\n");
+  EXPECT_EQ(Program(Rescore("--weight llm=1 --to trn --out -")).out, "a b (u1)\nc (u2)\n(u3)\n");
   EXPECT_EQ(Program(Rescore("--weight llm=0 --to text --out -")).out, "a c\nc\n\n");
   Said kaldi = Program(Rescore("--weight llm=-9 --to kaldi-text --out -"));
   EXPECT_EQ(kaldi.out, "u1 a c\nu2 c\nu3\n");
