@@ -25,6 +25,16 @@ void sp_row(const char *label, const char *format, ...) {
   putchar('\n');
 }
 
+bool sp_is_terminal(FILE *stream) {
+  const char *term = getenv("TERM");
+  return term && strcmp(term, "dumb") != 0 && isatty(fileno(stream));
+}
+
+bool sp_use_colour(FILE *stream) {
+  const char *no_color = getenv("NO_COLOR");
+  return !(no_color && *no_color) && sp_is_terminal(stream);
+}
+
 enum sp_status sp_stdout_close(struct sp_error *err) {
   errno = 0;
   if (fflush(stdout) != 0 || ferror(stdout)) {

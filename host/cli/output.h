@@ -16,6 +16,12 @@ void sp_say(const char *format, ...) SP_PRINTF(1, 2);
 /* One row of a table on standard output. */
 void sp_row(const char *label, const char *format, ...) SP_PRINTF(2, 3);
 
+/* A stream that a person looks at and whose terminal takes control sequences. */
+bool sp_is_terminal(FILE *stream);
+/* Whether what is written to `stream` may be coloured: on such a terminal, unless NO_COLOR is set
+ * and not empty (no-color.org). */
+bool sp_use_colour(FILE *stream);
+
 /* Flushes standard output: SP_EIO when anything written to it was lost. */
 SP_MUST_CHECK enum sp_status sp_stdout_close(struct sp_error *err);
 
