@@ -84,10 +84,13 @@ static void put_values(const struct sp_command *command) {
     }
   }
   bool asks = sp_operand_value(command) == SP_VALUE_COMMAND;
-  for (size_t i = 0; asks && sp_command_root.children[i]; i++) {
-    printf("        %s) operands='words:", sp_command_root.children[i]->name);
-    sp_children_print(sp_command_root.children[i]);
-    printf("' ;;\n");
+  const struct sp_command *const *child = sp_command_root.children;
+  for (; asks && *child; child++) {
+    if ((*child)->children) {
+      printf("        %s) operands='words:", (*child)->name);
+      sp_children_print(*child);
+      printf("' ;;\n");
+    }
   }
   printf("      esac ;;\n");
 }

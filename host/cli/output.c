@@ -162,3 +162,13 @@ enum sp_status sp_json_print(json_t *object, FILE *to, struct sp_error *err) {
   }
   return SP_OK;
 }
+
+enum sp_status sp_json_failure(bool json, const char *command, enum sp_status status,
+                               const struct sp_error *err) {
+  if (json && status != SP_OK && status != SP_EUSAGE) {
+    struct sp_error lost; /* the failure at hand says more than a lost object */
+    enum sp_status printed = sp_json_print(sp_json_begin(command, status, err), stdout, &lost);
+    (void)printed;
+  }
+  return status;
+}

@@ -56,6 +56,10 @@ json_t *sp_json_real(double value);
 /* The object that every --json begins with:
  * {"schema":1,"command":..,"exit_code":..,"error":null or the message}. */
 json_t *sp_json_begin(const char *command, enum sp_status status, const struct sp_error *err);
+/* With --json a failure is an object too, for commands whose object has nothing more to say then:
+ * unless `status` is SP_OK or SP_EUSAGE, prints it on standard output. Returns `status`. */
+SP_MUST_CHECK enum sp_status sp_json_failure(bool json, const char *command, enum sp_status status,
+                                             const struct sp_error *err);
 /* Prints one line and drops the reference. */
 SP_MUST_CHECK enum sp_status sp_json_print(json_t *object, FILE *to, struct sp_error *err);
 
