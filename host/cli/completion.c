@@ -98,14 +98,15 @@ const struct sp_command sp_command_completion = {
     .name = "completion",
     .summary = "prints a script for bash, zsh or fish that completes commands",
     .example =
-        "eval \"$(secondpass completion bash)\"\n"
+        "secondpass completion bash > ~/.local/share/bash-completion/completions/secondpass\n"
         "secondpass completion zsh > ~/.zfunc/_secondpass\n"
         "secondpass completion fish > ~/.config/fish/completions/secondpass.fish",
     .usage = "bash|zsh|fish",
     .description =
         "The scripts complete commands, options and values, from the tables that the options are "
-        "read by. `cmake --install` puts them where the shells look; for zsh, the folder must be "
-        "in $fpath before compinit runs.",
+        "read by. `cmake --install` puts them where the shells look. bash without the package "
+        "bash-completion takes `eval \"$(secondpass completion bash)\"` in ~/.bashrc; for zsh, the "
+        "folder must be in $fpath before compinit runs.",
     .min_operands = 1,
     .max_operands = 1,
 #define X(name) #name ","

@@ -72,9 +72,14 @@ static void print_groups(const struct sp_command *command) {
 }
 
 static void print_children(const struct sp_command *command) {
+  int width = 0;
+  for (const struct sp_command *const *child = command->children; *child; child++) {
+    int name = (int)strlen((*child)->name);
+    width = name > width ? name : width;
+  }
   printf("\nCommands\n");
   for (const struct sp_command *const *child = command->children; *child; child++) {
-    printf("  %-12s %s\n", (*child)->name, (*child)->summary);
+    printf("  %-*s  %s\n", width, (*child)->name, (*child)->summary);
   }
   printf("\n`secondpass help %s%sCOMMAND` says more about one of them.\n", command->name,
          *command->name ? " " : "");

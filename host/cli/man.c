@@ -43,7 +43,7 @@ static void put_name(FILE *to, const struct sp_command *command, bool capitals) 
   }
 }
 
-/* Lines of `text` as paragraphs that `request` begins; what stands between backquotes becomes bold. */
+/* Lines of `text` as paragraphs that `request` begins; what is between backquotes is bold. */
 static void put_prose(FILE *to, const char *text, const char *request) {
   bool bold = false, begins = true;
   for (; *text; text++) {

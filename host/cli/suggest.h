@@ -4,10 +4,10 @@
 
 #include "buf.h"
 
-/* The best of a series of candidates: start with {word}, offer each, read `best` (len 0: none is
- * near). A candidate is near when inserted, lost, wrong and swapped neighbouring letters are at most
- * a third of its own, or when the word is its beginning; words over 63 letters are never near. The
- * candidate is kept by pointer. */
+/* The best of a series of candidates, kept by pointer: start with {word}, offer each, read `best`
+ * (len 0: none is near). A candidate is near when inserted, lost, wrong and swapped neighbouring
+ * letters are at most a third of its own, or when the word is its beginning; words over 63 letters
+ * are never near. */
 struct sp_suggestion {
   struct sp_text word;
   struct sp_text best;
