@@ -65,7 +65,7 @@ void sp_quoted_print(const char *text, const char *special, const char *quote) {
     if (*text == '\'') {
       fputs(quote, stdout);
     } else {
-      printf("%s%c", strchr(special, *text) ? "\\" : "", *text);
+      printf("%s%c", strchr(special, *text) ? "\\" : "", *text == '\n' ? ' ' : *text);
     }
   }
 }

@@ -25,7 +25,7 @@ enum sp_value_kind sp_operand_value(const struct sp_command *command);
 /* Words with a blank between, on standard output. */
 void sp_words_print(const char *choices);
 void sp_children_print(const struct sp_command *command);
-/* `text` with a backslash before each character of `special`, and each ' as `quote`. */
+/* `text` as one line with a backslash before each character of `special`, and each ' as `quote`. */
 void sp_quoted_print(const char *text, const char *special, const char *quote);
 
 /* The scripts, on standard output. */

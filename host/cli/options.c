@@ -46,6 +46,9 @@ enum sp_status sp_option_unknown(const struct sp_command *command, const char *a
   int shown = (int)strcspn(argument, "=");
   const char *word = argument + strspn(argument, "-");
   struct sp_suggestion suggestion = {.word = {word, strcspn(word, "=")}};
+  if (word == argument + 2 && find_option(command, suggestion.word)) {
+    return sp_fail(err, SP_EUSAGE, "%.*s takes no value", shown, argument); /* --help=x */
+  }
   const struct sp_opt *option;
   for (size_t i = 0; (option = sp_command_option(command, i)); i++) {
     sp_suggestion_offer(&suggestion, sp_word(option->name));

@@ -34,6 +34,8 @@ const Slip commands[] = {
     {"--model x score", "unknown option --model; options follow the command's name", "help"},
     {"bench", "usage: secondpass bench NAME [OPTIONS] [ARGUMENTS]", "help bench"},
     {"bench --jsn io", "unknown option --jsn; options follow the command's name", "help bench"},
+    {"bench --help=x", "--help takes no value", "help bench"},
+    {"--version=1", "--version takes no value", "help"},
     {"-verison", "unknown option -verison; did you mean --version?", "help"},
     {"bench oi", "unknown command 'bench oi'; did you mean 'bench io'?", "help bench"},
     {"help scor", "unknown command 'scor'; did you mean 'score'?", "help"},
