@@ -233,11 +233,8 @@ const struct sp_command sp_command_convert = {
     .summary = "converts N-best archives between formats",
     .example =
         "secondpass convert nbest.json --to jsonl --out nbest.jsonl.zst\n"
-        "secondpass convert --format kaldi --kaldi-scores lm=lmwt,am=acwt --sign cost words_text "
-        "--to jsonl --out nbest.jsonl\n"
-        "secondpass convert nbest.jsonl.zst --refs --to trn --out ref.trn\n"
-        "secondpass cat run | secondpass convert - --to hf-regression --label pll --out "
-        "train.jsonl.zst",
+        "secondpass convert --format kaldi --kaldi-scores lm=lmwt --sign cost words --to jsonl "
+        "--out -",
     .usage = "--to FORMAT --out FILE|- [OPTIONS] ARCHIVE...",
     .description =
         "The output appears when it is whole, and replaces what had its name. What its format has "

@@ -12,12 +12,12 @@
 #define FIELD(member) offsetof(struct sp_score_args, member)
 
 /* the lists of formats and methods come from the readers' and writers' own tables */
-static const char formats[] =
+const char sp_format_choices[] =
 #define X(name, option, text) option ","
     SP_ARCHIVE_FORMAT_MAP(X)
 #undef X
     ;
-static const char methods[] =
+const char sp_method_choices[] =
 #define X(name, key, token_key) key ","
     SP_METHOD_MAP(X)
 #undef X
@@ -33,14 +33,14 @@ static const struct sp_opt what[] = {
      .kind = SP_OPT_LIST,
      .offset = FIELD(options.methods),
      .argument = "NAME[,..]",
-     .choices = methods,
+     .choices = sp_method_choices,
      .fallback = "pll",
      .help = "what is computed of each hypothesis"},
     {.name = "format",
      .kind = SP_OPT_CHOICE,
      .offset = FIELD(options.format),
      .argument = "NAME",
-     .choices = formats,
+     .choices = sp_format_choices,
      .fallback = "auto, told from the content",
      .help = "format of the archives"},
     {.name = "tsv",
