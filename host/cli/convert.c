@@ -234,7 +234,9 @@ const struct sp_command sp_command_convert = {
     .example =
         "secondpass convert nbest.json --to jsonl --out nbest.jsonl.zst\n"
         "secondpass convert --format kaldi --kaldi-scores lm=lmwt --sign cost words --to jsonl "
-        "--out -",
+        "--out -\n"
+        "secondpass convert nbest.jsonl.zst --refs --to trn --out ref.trn\n"
+        "secondpass cat run | secondpass convert - --to hf-regression --label pll --out t.jsonl",
     .usage = "--to FORMAT --out FILE|- [OPTIONS] ARCHIVE...",
     .description =
         "The output appears when it is whole, and replaces what had its name. What its format has "
