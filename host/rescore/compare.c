@@ -20,6 +20,7 @@ struct sp_compare {
   struct sp_score_run *a, *b;
   struct sp_archive *archive; /* NULL without */
   bool partly;                /* the runs have the archive's beginning only */
+  bool any_total;             /* some hypothesis has one */
   struct sp_combination combination;
   struct sp_linear linear;
   enum sp_method used[sp_max_weights];   /* (combination.second.n) */
@@ -301,7 +302,7 @@ static uint32_t best_score(const struct sp_score_line *line, enum sp_method meth
   return best.rank;
 }
 
-static enum sp_status best_total(const struct sp_compare *compare, const struct sp_utt *utt,
+static enum sp_status best_total(struct sp_compare *compare, const struct sp_utt *utt,
                                  const struct sp_score_line *line, uint32_t *rank,
                                  struct sp_error *err) {
   struct best best = {0};
@@ -313,7 +314,9 @@ static enum sp_status best_total(const struct sp_compare *compare, const struct 
       second[k] = (struct sp_second){hyp->score[compare->used[k]], true, hyp->n_tokens};
     }
     SP_TRY(sp_features(&compare->combination, &utt->hyps[hyp->rank], second, x, err));
-    offer(&best, sp_total(&compare->linear, x), hyp->rank);
+    double total = sp_total(&compare->linear, x);
+    compare->any_total |= !isnan(total);
+    offer(&best, total, hyp->rank);
   }
   *rank = best.rank;
   return SP_OK;
@@ -336,14 +339,22 @@ static enum sp_status rank_utt(struct sp_compare *compare, const struct sp_score
   return SP_OK;
 }
 
+static enum sp_status finish_archive(struct sp_compare *compare, struct sp_error *err) {
+  struct sp_utt beyond;
+  SP_TRY(read_utt(compare, NULL, &beyond, err));
+  return compare->any_total || compare->result.hyps == 0
+             ? SP_OK
+             : sp_fail(err, SP_EINPUT,
+                       "no hypothesis has a total: does the archive lack the first pass's score?");
+}
+
 enum sp_status sp_compare_next(struct sp_compare *compare, struct sp_compare_utt *utt, bool *found,
                                struct sp_error *err) {
   struct sp_score_line a, b;
   bool any = false;
   SP_TRY(read_lines(compare, &a, &b, found, err));
   if (!*found) {
-    struct sp_utt beyond;
-    return compare->archive ? read_utt(compare, NULL, &beyond, err) : SP_OK;
+    return compare->archive ? finish_archive(compare, err) : SP_OK;
   }
   *utt = (struct sp_compare_utt){.id = a.id};
   for (size_t i = 0; i < a.n_hyps; i++) {
