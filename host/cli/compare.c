@@ -191,14 +191,14 @@ static enum sp_status work(struct gate *gate, const struct sp_operands *operands
 static enum sp_status verdict(const struct sp_buf *beyond, struct sp_error *err) {
   struct sp_buf text = {0};
   enum sp_status status = SP_OK;
-  if (beyond->len > 0) {
-    status = sp_buf_append(&text, beyond->data, beyond->len - 1, err);
+  const char *at = beyond->data, *end = at + beyond->len;
+  for (const char *stop; at && at < end && status == SP_OK; at = stop + 1) {
+    stop = memchr(at, '\n', (size_t)(end - at));
+    status = sp_buf_printf(&text, err, "%s%.*s", text.len ? "; " : "", (int)(stop - at), at);
   }
-  if (text.len > 0 && status == SP_OK && sp_buf_cstr(&text)) {
-    for (char *c = text.data; *c; c++) {
-      *c = *c == '\n' ? ';' : *c;
-    }
-    status = sp_fail(err, SP_EBEYOND, "beyond the thresholds: %s", text.data);
+  if (status == SP_OK && text.len > 0) {
+    status = sp_buf_cstr(&text) ? sp_fail(err, SP_EBEYOND, "beyond the thresholds: %s", text.data)
+                                : sp_fail_memory(err, text.len);
   }
   sp_buf_release(&text);
   return status;

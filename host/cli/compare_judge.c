@@ -34,24 +34,23 @@ const char *sp_drift_kind_name(enum sp_drift_kind kind) {
 
 /* ---- thresholds ---- */
 
+static enum sp_status put_differing(struct sp_buf *out, enum sp_method method, const char *what,
+                                    const struct sp_difference_summary *summary,
+                                    struct sp_error *err) {
+  return summary->differ == 0
+             ? SP_OK
+             : sp_buf_printf(out, err, "%s: %s of %s %s differ\n", sp_method_key(method),
+                             sp_number(summary->differ).text, sp_number(summary->compared).text,
+                             what);
+}
+
 static enum sp_status judge_bits(const struct sp_compare_report *report, struct sp_buf *out,
                                  struct sp_error *err) {
   const struct sp_compare_result *result = &report->result;
   for (size_t i = 0; i < result->n_methods; i++) {
     const struct sp_compare_method *method = &result->methods[i];
-    const char *name = sp_method_key(method->method);
-    if (method->hyps.differ > 0) {
-      SP_TRY(sp_buf_printf(out, err, "%s: %s of %s\n", name,
-                           sp_count_of(method->hyps.differ, "score differs", "scores differ").text,
-                           sp_number(method->hyps.compared).text));
-    }
-    if (method->tokens.differ > 0) {
-      SP_TRY(sp_buf_printf(
-          out, err, "%s: %s of %s\n", name,
-          sp_count_of(method->tokens.differ, "per-token value differs", "per-token values differ")
-              .text,
-          sp_number(method->tokens.compared).text));
-    }
+    SP_TRY(put_differing(out, method->method, "scores", &method->hyps, err));
+    SP_TRY(put_differing(out, method->method, "per-token values", &method->tokens, err));
   }
   if (result->counts_differ > 0) {
     SP_TRY(sp_buf_printf(out, err, "token counts of %s differ\n",

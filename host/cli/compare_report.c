@@ -93,8 +93,9 @@ static void print_speed(const char *label, const struct sp_run_speed *speed) {
 
 static void print_speeds(const struct sp_compare_report *report) {
   double slowdown = sp_run_slowdown(&report->speed_a, &report->speed_b);
-  if (report->speed_a.path || report->speed_b.path) {
-    putchar('\n');
+  putchar('\n');
+  if (!report->speed_a.path && !report->speed_b.path) {
+    sp_row("speed", "not recorded; --summary-a and --summary-b tell it");
   }
   print_speed("speed of a", &report->speed_a);
   print_speed("speed of b", &report->speed_b);
@@ -107,7 +108,6 @@ static void print_history(const struct sp_compare_report *report) {
   if (!report->has_history) {
     return;
   }
-  putchar('\n');
   sp_row("history", "held against %s%s",
          sp_count_of(report->history_lines, "earlier line", "earlier lines").text,
          report->signature_changed ? "; b has another signature than in the last of them" : "");
@@ -131,6 +131,7 @@ void sp_compare_report_print(const struct sp_compare_report *report) {
   print_best(report);
   print_speeds(report);
   print_history(report);
+  sp_row("thresholds", "%s", report->beyond.len ? "broken" : "kept");
 }
 
 /* ---- JSON ---- */
