@@ -175,7 +175,7 @@ TEST_F(CompareTest, SpeedFromSummaries) {
 }
 
 TEST_F(CompareTest, SummariesOfSomethingElse) {
-  MustScore("a");
+  MustScore("a", "--dtype f32");
   MustScore("b", "--dtype bf16");
   Said said = Compare("a a --summary-a b.json");
   EXPECT_EQ(said.code, 3);
@@ -190,7 +190,7 @@ TEST_F(CompareTest, SummariesOfSomethingElse) {
 }
 
 TEST_F(CompareTest, HistoryAndDrift) {
-  MustScore("a");
+  MustScore("a", "--dtype f32");
   MustScore("b", "--dtype bf16");
   for (int night = 0; night < 4; night++) {
     Said said = Compare("a a --history nights.jsonl");
@@ -288,7 +288,7 @@ TEST_P(CompareUsage, IsNamedWithExitCodeTwo) {
 
 const Slip slips[] = {
     {"a", "an argument is missing; usage: secondpass compare [OPTIONS] RUN_A RUN_B"},
-    {"a b c", "'c' is too many"},
+    {"a b c", "too many arguments ('c')"},
     {"a b --max-dif 1", "unknown option --max-dif; did you mean --max-diff?"},
     {"a b --max-diff -1", "--max-diff: '-1' is below 0"},
     {"a b --max-diff little", "--max-diff: 'little' is not a number within 1e+09"},
@@ -319,6 +319,18 @@ TEST_F(CompareTest, ACombinationTheRunsCannotMake) {
   EXPECT_EQ(said.err, "secondpass: --max-wer-increase: the archive has no references\n");
   EXPECT_EQ(Compare("a a --archive , ").code, 2);
   EXPECT_EQ(Compare("a a --archive none.jsonl").code, 6);
+}
+
+TEST(CompareHelp, BeginsWithAnExampleAndFitsATerminal) {
+  Said said = Program("compare --help");
+  EXPECT_EQ(said.code, 0);
+  EXPECT_EQ(said.out.rfind("Example\n  secondpass compare ", 0), 0u);
+  std::istringstream lines(said.out);
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_LE(line.size(), 100u) << line;
+  }
+  EXPECT_NE(Program("help").out.find("\n  1    a comparison is beyond its thresholds"),
+            std::string::npos);
 }
 
 // The model and the sample that come with the program.
