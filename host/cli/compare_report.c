@@ -81,6 +81,10 @@ static void print_best(const struct sp_compare_report *report) {
     putchar('\n');
     sp_wer_report_print(&report->wer);
   }
+  if (report->without_ref > 0) {
+    sp_row("without a reference", "%s",
+           sp_count_of(report->without_ref, "utterance", "utterances").text);
+  }
 }
 
 static void print_speed(const char *label, const struct sp_run_speed *speed) {

@@ -357,6 +357,19 @@ TEST_F(Compare, TotalsRankWithTheFirstPass) {
   EXPECT_EQ(result_.changed_best, 0u);
 }
 
+TEST_F(Compare, AListOfNullsKeepsItsFirst) {
+  Build([](Utts &utts) {
+    for (Hyp &hyp : utts[1].hyps) {
+      hyp.pll = kNull;
+    }
+  });
+  WriteArchive(kArchive);
+  ASSERT_EQ(Run(nullptr, true), SP_OK) << err_.message;
+  EXPECT_EQ(answers_, (std::vector<std::string>{"b/b", "c/c", "g/g"}));
+  EXPECT_EQ(result_.changed_best, 0u);
+  EXPECT_EQ(result_.methods[0].hyps.nulls_appeared, 3u);
+}
+
 TEST_F(Compare, RunsOfOtherUtterancesAreRefusedWithTheFirstOne) {
   struct {
     std::function<void(Utts &)> change;
