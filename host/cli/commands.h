@@ -15,6 +15,7 @@ extern const struct sp_command sp_command_wer;
 extern const struct sp_command sp_command_compare;
 extern const struct sp_command sp_command_verify;
 extern const struct sp_command sp_command_cat;
+extern const struct sp_command sp_command_convert;
 extern const struct sp_command sp_command_model;
 extern const struct sp_command sp_command_env;
 extern const struct sp_command sp_command_bench;

@@ -121,6 +121,9 @@ static enum sp_status compare_all(struct gate *gate, struct sp_error *err) {
     SP_TRY(sp_compare_next(gate->compare, &utt, &found, err));
     if (!found) {
       sp_compare_get_result(gate->compare, &gate->report.result);
+      if (gate->report.result.other_input) {
+        sp_say("a run scored other files than those of --archive; their texts may differ");
+      }
       return SP_OK;
     }
     SP_TRY(add_wer(gate, &utt, err));

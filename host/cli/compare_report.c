@@ -255,6 +255,7 @@ void sp_compare_report_json(const struct sp_compare_report *report, json_t *obje
   set_count(object, "changed_best", result->changed_best);
   json_object_set_new(object, "changed_best_percent",
                       sp_json_real(sp_compare_changed_percent(report)));
+  json_object_set_new(object, "other_input", json_boolean(result->other_input));
   json_object_set_new(object, "wer", wer_json(report));
   json_object_set_new(object, "slowdown_percent",
                       sp_json_real(sp_run_slowdown(&report->speed_a, &report->speed_b)));

@@ -7,6 +7,7 @@
 #include "archive.h"
 #include "output.h"
 #include "score_line.h"
+#include "tsv_columns.h"
 
 #define FIELD(member) offsetof(struct sp_score_args, member)
 
@@ -42,6 +43,19 @@ static const struct sp_opt what[] = {
      .choices = formats,
      .fallback = "auto, told from the content",
      .help = "format of the archives"},
+    {.name = "tsv",
+     .kind = SP_OPT_TEXT,
+     .offset = FIELD(options.tsv),
+     .argument = "COLUMNS",
+     .fallback = SP_TSV_DEFAULT,
+     .help = "columns of tsv archives, from 1"},
+    {.name = "beam-size",
+     .kind = SP_OPT_SIZE,
+     .offset = FIELD(options.beam_size),
+     .argument = "N",
+     .min = 1,
+     .max = 1000000,
+     .help = "lines of an utterance in nemo-tsv archives, which do not tell"},
     {.name = "limit",
      .kind = SP_OPT_U64,
      .offset = FIELD(options.limit),

@@ -341,7 +341,15 @@ static enum sp_status rank_utt(struct sp_compare *compare, const struct sp_score
 
 static enum sp_status finish_archive(struct sp_compare *compare, struct sp_error *err) {
   struct sp_utt beyond;
+  const struct sp_archive_file *files;
+  size_t n_files;
   SP_TRY(read_utt(compare, NULL, &beyond, err));
+  SP_TRY(sp_archive_files(compare->archive, &files, &n_files, err));
+  for (size_t i = 0; i < n_files; i++) {
+    const char *hash = files[i].digest.xxh128;
+    compare->result.other_input |=
+        !sp_score_run_read_file(compare->a, hash) || !sp_score_run_read_file(compare->b, hash);
+  }
   return compare->any_total || compare->result.hyps == 0
              ? SP_OK
              : sp_fail(err, SP_EINPUT,

@@ -54,6 +54,7 @@ struct sp_compare_result {
   struct sp_compare_method methods[SP_METHOD_COUNT];
   size_t n_methods;
   bool has_totals;
+  bool other_input;      /* at the end: a run scored other files than the archive's */
   uint64_t changed_best; /* by the totals; without totals of the method where it is largest */
 };
 

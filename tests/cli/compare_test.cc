@@ -122,6 +122,12 @@ TEST_F(CompareTest, ErrorRatesAndSignificance) {
   EXPECT_EQ(Integer(json, "wer.result.errors"), 0);
   EXPECT_EQ(Integer(json, "changed_best"), 0);
   EXPECT_EQ(json_real_value(Member(json, "wer.increase")), 0.0);
+  EXPECT_TRUE(json_is_false(Member(json, "other_input")));
+  WriteFile(Path("dev.jsonl"), ReadFile(Path("dev.jsonl")) + "\n");
+  said = Compare(options);
+  EXPECT_TRUE(json_is_true(Member(ParseJson(said.out), "other_input")));
+  EXPECT_NE(said.err.find("a run scored other files than those of --archive"), std::string::npos)
+      << said.err;
 }
 
 TEST_F(CompareTest, AWorseErrorRateIsBeyond) {

@@ -109,8 +109,10 @@ TEST_F(JsonTest, Plan) {
 }
 
 TEST_F(JsonTest, BenchEngine) {
-  Said said = Program("bench engine --json --seconds 1 --device cpu --dtype f32 --length 6 --hyps 4"
-                      " --model " + Path("model"));
+  Said said = Program(
+      "bench engine --json --seconds 1 --device cpu --dtype f32 --length 6 --hyps 4"
+      " --model " +
+      Path("model"));
   ASSERT_EQ(said.code, 0) << said.err;
   Json json = ParseJson(said.out);
   ExpectHead(json, "bench engine");

@@ -95,7 +95,9 @@ const Slip values[] = {
     {"score --method pll,", "--method: '' is none of pll, pll_l2r, cls, maskless", "help score"},
     {"score --method pll,,cls", "--method: '' is none of pll, pll_l2r, cls, maskless",
      "help score"},
-    {"score --format json", "--format: 'json' is none of auto, jsonl, mlm, espnet2, text",
+    {"score --format json",
+     "--format: 'json' is none of auto, jsonl, mlm, espnet2, espnet1, kaldi, nemo, nemo-tsv, "
+     "hyporadise, moses, fairseq, tsv, trn, kaldi-text, text",
      "help score"},
     {"score --without hed", "--without: 'hed' is none of head, trim, pack, dedupe", "help score"},
     {"score --on-long skip", "--on-long: 'skip' is none of null, error, truncate", "help score"},
