@@ -33,8 +33,8 @@ TEST_P(HelpTest, IsTheSameThroughHelp) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
-                         ::testing::Values("score", "rescore", "tune", "plan", "wer", "verify",
-                                           "cat", "model", "env", "bench", "bench engine",
+                         ::testing::Values("score", "rescore", "tune", "plan", "wer", "compare",
+                                           "verify", "cat", "model", "env", "bench", "bench engine",
                                            "bench savings", "bench masks", "bench io", "bench wer",
                                            "bench tune", "help"));
 
