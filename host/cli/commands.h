@@ -12,6 +12,7 @@ extern const struct sp_command sp_command_rescore;
 extern const struct sp_command sp_command_tune;
 extern const struct sp_command sp_command_plan;
 extern const struct sp_command sp_command_wer;
+extern const struct sp_command sp_command_compare;
 extern const struct sp_command sp_command_verify;
 extern const struct sp_command sp_command_cat;
 extern const struct sp_command sp_command_convert;
