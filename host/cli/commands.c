@@ -5,9 +5,19 @@
 #include "suggest.h"
 
 static const struct sp_command *const children[] = {
-    &sp_command_score, &sp_command_rescore, &sp_command_tune, &sp_command_plan,
-    &sp_command_wer,   &sp_command_verify,  &sp_command_cat,  &sp_command_model,
-    &sp_command_env,   &sp_command_bench,   &sp_command_help, NULL,
+    &sp_command_score,
+    &sp_command_rescore,
+    &sp_command_tune,
+    &sp_command_plan,
+    &sp_command_wer,
+    &sp_command_report,
+    &sp_command_verify,
+    &sp_command_cat,
+    &sp_command_model,
+    &sp_command_env,
+    &sp_command_bench,
+    &sp_command_help,
+    NULL,
 };
 
 const struct sp_command sp_command_root = {

@@ -1,6 +1,7 @@
 #include "wer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -297,4 +298,16 @@ enum sp_status sp_wer_bootstrap(const struct sp_wer *wer, size_t system, bool by
   free(sums);
   free(block);
   return status;
+}
+
+void sp_wer_signature(enum sp_unit unit, const char *profile, const char *blocks,
+                      size_t replicates, uint64_t seed, char *out, size_t capacity) {
+  static const char *const options[] = {
+#define X(name, option, rate) [name] = option,
+      SP_UNIT_MAP(X)
+#undef X
+  };
+  snprintf(out, capacity, "wer|unit:%s|norm:%s|blocks:%s|boot:%zu/seed:%llu|v:%s", options[unit],
+           profile, blocks ? blocks : "utterance", replicates, (unsigned long long)seed,
+           SP_VERSION);
 }

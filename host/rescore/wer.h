@@ -83,6 +83,10 @@ SP_MUST_CHECK enum sp_status sp_wer_bootstrap(const struct sp_wer *wer, size_t s
                                               bool by_block, size_t replicates, uint64_t seed,
                                               struct sp_bootstrap *out, struct sp_error *err);
 
+/* One line that says how error rates were counted and resampled; `blocks` NULL: by utterance. */
+void sp_wer_signature(enum sp_unit unit, const char *profile, const char *blocks,
+                      size_t replicates, uint64_t seed, char *out, size_t capacity);
+
 #ifdef __cplusplus
 }
 #endif
