@@ -125,7 +125,7 @@ void sp_report_intervals(struct sp_markup *to, const struct sp_report *report) {
   sp_figure_end(to);
   sp_figure_begin(to, "The difference",
                   "Both systems on the same draws, which takes out what varies for both. An "
-                  "interval clear of 0 is a change that other speech would show too.");
+                  "interval clear of 0 is more than chance would do in 95 of 100 such test sets.");
   difference_intervals(to, report);
   sp_figure_end(to);
 }
@@ -134,18 +134,18 @@ static bool oracle_shown(const struct sp_report *report, size_t i) {
   return report->oracles[i].size < report->longest; /* size 0, all, as well */
 }
 
-/* The rule of a run's rate, with its value at the right end. */
-static void oracle_rules(struct sp_markup *to, const struct sp_report *report,
-                         const struct sp_plot *plot) {
+/* A line at the rate of the best run, with its value. */
+static void oracle_rule(struct sp_markup *to, const struct sp_report *report,
+                        const struct sp_plot *plot) {
+  double best = INFINITY;
   for (size_t i = 0; i < report->n_runs; i++) {
-    double rate = 100 * sp_wer_sum_rate(&report->runs[i]->after.units);
-    char words[96];
-    sp_plot_rule_y(to, plot, rate, "chosen");
-    if (i == 0) {
-      snprintf(words, sizeof words, "rescored %s", sp_fixed(rate, 2).text);
-      sp_plot_note(to, plot, plot->x.hi, rate, 0, -5, "end", "value", words);
-    }
+    best = fmin(best, 100 * sp_wer_sum_rate(&report->runs[i]->after.units));
   }
+  char words[96];
+  snprintf(words, sizeof words, "%s %s", report->n_runs > 1 ? "best rescored" : "rescored",
+           sp_fixed(best, 2).text);
+  sp_plot_rule_y(to, plot, best, "chosen");
+  sp_plot_note(to, plot, plot->x.hi, best, 0, -5, "end", "value", words);
 }
 
 void sp_report_oracles(struct sp_markup *to, const struct sp_report *report) {
@@ -186,10 +186,12 @@ void sp_report_oracles(struct sp_markup *to, const struct sp_report *report) {
              oracle->size ? oracle->size : report->longest);
     sp_plot_bar(to, &plot, x - 0.36, x + 0.36, rate, "before");
     sp_plot_name_x(to, &plot, x, name);
-    sp_plot_note(to, &plot, x, rate, 0, -6, "middle", "value", sp_fixed(rate, 2).text);
+    bool room = rate > 0.1 * plot.y.hi;
+    sp_plot_note(to, &plot, x, rate, 0, room ? 17 : -6, "middle", room ? "onbar" : "value",
+                 sp_fixed(rate, 2).text);
     x++;
   }
-  oracle_rules(to, report, &plot);
+  oracle_rule(to, report, &plot);
   sp_plot_end(to);
   sp_figure_end(to);
 }
@@ -257,23 +259,39 @@ void sp_report_weight_curves(struct sp_markup *to, const struct sp_report *repor
   }
 }
 
+/* An end of a group: lengths are whole, margins have two digits' room in a chart. */
+static struct sp_figure edge_text(double edge, bool lengths) {
+  return lengths ? sp_fixed(edge, 0) : sp_digits(edge);
+}
+
 static struct sp_figure group_name(const struct sp_bin_group *group, bool lengths) {
-  struct sp_figure name;
+  struct sp_figure from = edge_text(group->from, lengths), to = edge_text(group->to, lengths), name;
   if (lengths && group->to == group->from) {
-    snprintf(name.text, sizeof name.text, "%s", sp_fixed(group->from, 0).text);
+    name = from;
   } else if (isinf(group->to)) {
-    snprintf(name.text, sizeof name.text, "\xe2\x89\xa5%.24s",
-             lengths ? sp_fixed(group->from, 0).text : sp_digits(group->from).text);
+    snprintf(name.text, sizeof name.text, "\xe2\x89\xa5 %.24s", from.text);
   } else if (isinf(group->from)) {
-    snprintf(name.text, sizeof name.text,
-             "\xe2\x89\xa4"
-             "0");
+    snprintf(name.text, sizeof name.text, "\xe2\x89\xa4 0");
   } else {
-    snprintf(name.text, sizeof name.text, "%.12s\xe2\x80\x93%.12s",
-             lengths ? sp_fixed(group->from, 0).text : sp_digits(group->from).text,
-             lengths ? sp_fixed(group->to, 0).text : sp_digits(group->to).text);
+    snprintf(name.text, sizeof name.text, "%.16s\xe2\x80\x93%.16s", from.text, to.text);
   }
   return name;
+}
+
+/* Lengths are named below their bars, margins by the edges between groups. */
+static void name_groups(struct sp_markup *to, const struct sp_plot *plot,
+                        const struct sp_bin_group *groups, size_t n, bool lengths) {
+  for (size_t g = 0; g < n; g++) {
+    double x = (double)g;
+    if (lengths || isinf(groups[g].from)) {
+      sp_plot_name_x(to, plot, x, group_name(&groups[g], lengths).text);
+    } else if (groups[g].from > 0 || g == 0) { /* 0 stands at the group before */
+      sp_plot_name_x(to, plot, x - 0.5, sp_digits(groups[g].from).text);
+    }
+  }
+  if (!lengths && isfinite(groups[n - 1].to)) {
+    sp_plot_name_x(to, plot, (double)n - 0.5, sp_digits(groups[n - 1].to).text);
+  }
 }
 
 static void group_table(struct sp_markup *to, const struct sp_bin_group *groups, size_t n,
@@ -320,10 +338,10 @@ static void grouped_bars(struct sp_markup *to, const struct sp_report *report,
   for (size_t g = 0; g < n; g++) {
     const struct sp_bin *sum = &groups[g].sum;
     double x = (double)g;
-    sp_plot_bar(to, &plot, x - 0.38, x - 0.02, percent(sum->before, sum->ref), "before");
-    sp_plot_bar(to, &plot, x + 0.02, x + 0.38, percent(sum->after, sum->ref), "after");
-    sp_plot_name_x(to, &plot, x, group_name(&groups[g], lengths).text);
+    sp_plot_bar(to, &plot, x - 0.38, x - 0.01, percent(sum->before, sum->ref), "before");
+    sp_plot_bar(to, &plot, x + 0.01, x + 0.38, percent(sum->after, sum->ref), "after");
   }
+  name_groups(to, &plot, groups, n, lengths);
   sp_plot_end(to);
   key_bars(to);
   group_table(to, groups, n, what, lengths);
@@ -397,10 +415,10 @@ static struct sp_range range_of(const struct sp_points *points, bool relative,
   return sp_range_pad(range, 0.04);
 }
 
-/* Marks of the points with these errors; returns how many lie outside. */
+/* Marks of the points with these errors, counted in *drawn; returns how many lie outside. */
 static size_t scatter_marks(struct sp_markup *to, const struct sp_plot *plot,
                             const struct sp_points *points, bool relative, int errors,
-                            const char *css, enum sp_mark mark) {
+                            const char *css, enum sp_mark mark, size_t *drawn) {
   size_t outside = 0;
   sp_plot_marks_begin(to, css);
   for (size_t i = 0; i < points->n; i++) {
@@ -408,6 +426,7 @@ static size_t scatter_marks(struct sp_markup *to, const struct sp_plot *plot,
     if (point->errors != errors || (relative && !point->relative)) {
       continue;
     }
+    ++*drawn;
     double x = coordinate_of(point, relative ? D_FIRST : FIRST);
     double y = coordinate_of(point, relative ? D_SECOND : SECOND);
     outside += x < plot->x.lo || x > plot->x.hi || y < plot->y.lo || y > plot->y.hi;
@@ -447,9 +466,10 @@ static void scatter(struct sp_markup *to, const struct sp_report_run *run, bool 
     sp_plot_rule_y(to, &plot, 0, "axis");
     sp_plot_rule_x(to, &plot, 0, "axis");
   }
-  size_t outside = scatter_marks(to, &plot, points, relative, 0, "same", SP_MARK_DOT);
-  outside += scatter_marks(to, &plot, points, relative, 1, "more", SP_MARK_CROSS);
-  outside += scatter_marks(to, &plot, points, relative, -1, "fewer", SP_MARK_DOT);
+  size_t drawn = 0;
+  size_t outside = scatter_marks(to, &plot, points, relative, 0, "same", SP_MARK_DOT, &drawn);
+  outside += scatter_marks(to, &plot, points, relative, 1, "more", SP_MARK_CROSS, &drawn);
+  outside += scatter_marks(to, &plot, points, relative, -1, "fewer", SP_MARK_DOT, &drawn);
   if (relative && isfinite(run->slope)) {
     boundary(to, &plot, run->slope);
   }
@@ -458,7 +478,7 @@ static void scatter(struct sp_markup *to, const struct sp_report_run *run, bool 
   key(to, "<path class=\"fewer\" d=\"M9 6h0\"/>", "fewer errors than rank 1");
   key(to, "<path class=\"same\" d=\"M9 6h0\"/>", "as many");
   key(to, "<path class=\"more\" d=\"M6 3l6 6m0-6l-6 6\"/>", "more");
-  sp_markup_put(to, "<li>%zu points, %zu outside the axes</li></ul>\n", points->n, outside);
+  sp_markup_put(to, "<li>%zu points, %zu outside the axes</li></ul>\n", drawn, outside);
 }
 
 void sp_report_scatters(struct sp_markup *to, const struct sp_report_run *run) {

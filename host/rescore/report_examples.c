@@ -98,7 +98,7 @@ void sp_report_examples(struct sp_markup *to, const struct sp_report *report,
                         const struct sp_report_run *run) {
   struct aligner aligner = {.to = to, .unit = report->options.unit};
   sp_markup_put(to,
-                "<section class=\"examples\">\n<p class=\"says\">Against the reference: <u "
+                "<section class=\"examples\">\n<p class=\"says legend\">Against the reference: <u "
                 "class=\"s\">underlined</u> words are substituted, <del class=\"d\">struck</del> "
                 "ones of the reference are missing, <ins class=\"i\">caret</ins> marks an "
                 "insertion. Texts as normalised for counting.</p>\n");

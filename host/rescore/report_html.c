@@ -50,7 +50,7 @@ static void put_header(struct sp_markup *to, const struct sp_report *report) {
     sp_markup_string(to, report->files[i].path);
     sp_markup_put(to, "</code>");
   }
-  sp_markup_put(to, "<br>%s utterances, %s hypotheses, %s reference %s",
+  sp_markup_put(to, "<br/>%s utterances, %s hypotheses, %s reference %s",
                 sp_grouped(report->utts).text, sp_grouped(report->hyps).text,
                 sp_grouped(sp_wer_sum_reference(sum)).text, unit_name(report));
   if (report->n_blocks) {
@@ -95,8 +95,9 @@ static void put_cards(struct sp_markup *to, const struct sp_report *report,
   snprintf(says, sizeof says, "matched pairs (MAPSSWE), %s segments; P(better) %s",
            sp_grouped(run->test.segments).text, sp_fixed(shown->better, 4).text);
   put_card(to, "Significance", value, says);
+  double closed = 100 * (before - after) / (before - oracle);
   snprintf(value, sizeof value, "%s %%",
-           sp_fixed(100 * (before - after) / (before - oracle), 1).text);
+           closed < 0 ? sp_signed(closed, 1).text : sp_fixed(closed, 1).text);
   snprintf(says, sizeof says, "of the way from the first pass to the oracle, %s %%",
            sp_percent(oracle).text);
   put_card(to, "Oracle gap closed", value, says);
@@ -153,34 +154,36 @@ static void put_table(struct sp_markup *to, const struct sp_report *report) {
                 several ? ", also corrected for the number of systems (Holm)" : "");
 }
 
+/* " + 0.35 pll"; a factor of 1 is not written, nor a plus sign at the beginning. */
+static void put_term(struct sp_markup *to, bool first, double factor, const char *name) {
+  const char *sign = factor < 0 ? "\xe2\x88\x92 " : first ? "" : "+ ";
+  sp_markup_put(to, " %s%s%s", sign, fabs(factor) == 1 ? "" : sp_digits(fabs(factor)).text,
+                fabs(factor) == 1 ? "" : " ");
+  sp_markup_string(to, name);
+}
+
 /* "total = score + 0.35 pll" */
 static void put_formula(struct sp_markup *to, const struct sp_combination *combination) {
+  const struct sp_named_weights *first = &combination->first, *second = &combination->second;
   double sum = 0;
-  for (size_t k = 0; k < combination->second.n; k++) {
-    sum += combination->second.items[k].value;
+  for (size_t k = 0; k < second->n; k++) {
+    sum += second->items[k].value;
   }
-  bool convex = combination->kind == SP_COMBINE_CONVEX && combination->first.n > 0;
+  bool convex = combination->kind == SP_COMBINE_CONVEX && first->n > 0;
   sp_markup_put(to, "<code>total =");
   if (convex) {
     sp_markup_put(to, " %s (", sp_digits(1 - sum).text);
   }
-  for (size_t c = 0; c < combination->first.n; c++) {
-    sp_markup_put(to, "%s%s ",
-                  c        ? " + "
-                  : convex ? ""
-                           : " ",
-                  sp_digits(combination->first.items[c].value).text);
-    sp_markup_string(to, combination->first.items[c].name);
+  for (size_t c = 0; c < first->n; c++) {
+    put_term(to, c == 0, first->items[c].value, first->items[c].name);
   }
-  sp_markup_put(to, "%s", convex ? ")" : "");
-  for (size_t k = 0; k < combination->second.n; k++) {
-    sp_markup_put(to, "%s %s ", k || combination->first.n ? " +" : "",
-                  sp_digits(combination->second.items[k].value).text);
-    sp_markup_string(to, combination->second.items[k].name);
+  sp_markup_put(to, "%s", convex ? " )" : "");
+  for (size_t k = 0; k < second->n; k++) {
+    put_term(to, k == 0 && first->n == 0, second->items[k].value, second->items[k].name);
     sp_markup_put(to, "%s", combination->norm == SP_NORM_NONE ? "" : "/length");
   }
   if (combination->bonus != 0) {
-    sp_markup_put(to, " + %s words", sp_digits(combination->bonus).text);
+    put_term(to, false, combination->bonus, "words");
   }
   sp_markup_put(to, "</code>");
 }
@@ -271,7 +274,7 @@ static void put_footer(struct sp_markup *to, const struct sp_report *report) {
   for (size_t i = 0; i < report->n_files; i++) {
     sp_markup_put(to, "<tr><th scope=\"row\">archive</th><td><code>");
     sp_markup_string(to, report->files[i].path);
-    sp_markup_put(to, "</code><br>%s bytes, xxh128 <code>",
+    sp_markup_put(to, "</code><br/>%s bytes, xxh128 <code>",
                   sp_grouped(report->files[i].digest.bytes).text);
     sp_markup_string(to, report->files[i].digest.xxh128);
     sp_markup_put(to, "</code></td></tr>\n");
@@ -299,7 +302,9 @@ enum sp_status sp_report_html(const struct sp_report *report, struct sp_buf *out
   }
   put_table(to, report);
   sp_markup_put(to, "<div class=\"charts\">\n");
+  sp_markup_put(to, "<div class=\"stack\">\n");
   sp_report_intervals(to, report);
+  sp_markup_put(to, "</div>\n");
   sp_report_oracles(to, report);
   sp_markup_put(to, "</div>\n");
   for (size_t i = 0; i < report->n_runs; i++) {

@@ -33,7 +33,7 @@ TEST_P(HelpTest, IsTheSameThroughHelp) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
-                         ::testing::Values("score", "plan", "verify", "cat", "model", "env",
+                         ::testing::Values("score", "report", "plan", "verify", "cat", "model", "env",
                                            "bench", "bench engine", "bench savings", "bench masks",
                                            "bench io", "help"));
 
