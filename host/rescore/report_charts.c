@@ -1,13 +1,11 @@
-/* report_charts.c - the pictures of a report. */
+/* report_charts.c - a report's error rates as pictures. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "checked.h"
 #include "report_parts.h"
 #include "report_svg.h"
 
-static const double wide = 480, high = 300;
+static const double wide = sp_chart_wide, high = 300;
 
 void sp_figure_begin(struct sp_markup *to, const char *title, const char *says) {
   sp_markup_put(to, "<figure>\n<figcaption><h3>%s</h3><p>%s</p></figcaption>\n", title, says);
@@ -17,24 +15,22 @@ void sp_figure_end(struct sp_markup *to) {
   sp_markup_put(to, "</figure>\n");
 }
 
-static void key(struct sp_markup *to, const char *mark, const char *says) {
+void sp_figure_key(struct sp_markup *to, const char *mark, const char *says) {
   sp_markup_put(to, "<li><svg viewBox=\"0 0 18 12\" aria-hidden=\"true\">%s</svg>%s</li>\n", mark,
                 says);
 }
 
 static void key_bars(struct sp_markup *to) {
   sp_markup_put(to, "<ul class=\"keys\">\n");
-  key(to, "<rect x=\"2\" y=\"1\" width=\"14\" height=\"10\" class=\"before\"/>", "first pass");
-  key(to, "<rect x=\"2\" y=\"1\" width=\"14\" height=\"10\" class=\"after\"/>", "rescored");
+  sp_figure_key(to, "<rect x=\"2\" y=\"1\" width=\"14\" height=\"10\" class=\"before\"/>",
+                "first pass");
+  sp_figure_key(to, "<rect x=\"2\" y=\"1\" width=\"14\" height=\"10\" class=\"after\"/>",
+                "rescored");
   sp_markup_put(to, "</ul>\n");
 }
 
 static double percent(uint64_t errors, uint64_t ref) {
   return ref > 0 ? 100.0 * (double)errors / (double)ref : NAN;
-}
-
-static const char *rate_name(const struct sp_report *report) {
-  return sp_unit_rate_name(report->options.unit);
 }
 
 /* Rates with their intervals, a row a system. */
@@ -54,7 +50,7 @@ static void level_intervals(struct sp_markup *to, const struct sp_report *report
   }
   char label[32];
   double n = (double)report->n_runs;
-  snprintf(label, sizeof label, "%s (%%)", rate_name(report));
+  snprintf(label, sizeof label, "%s (%%)", sp_report_rate_name(report));
   struct sp_plot plot = {.x = sp_range_pad(x, 0.08),
                          .y = {-n - 0.5, 0.5},
                          .title = "Error rates with 95 % intervals",
@@ -78,10 +74,6 @@ static void level_intervals(struct sp_markup *to, const struct sp_report *report
   sp_plot_end(to);
 }
 
-static double difference(const struct sp_report_run *run) {
-  return 100 * (sp_wer_sum_rate(&run->after.units) - sp_wer_sum_rate(&run->before.units));
-}
-
 /* Paired differences against no difference, a row a system. */
 static void difference_intervals(struct sp_markup *to, const struct sp_report *report) {
   struct sp_range x = SP_RANGE_EMPTY;
@@ -90,12 +82,12 @@ static void difference_intervals(struct sp_markup *to, const struct sp_report *r
     const struct sp_interval mine = sp_report_interval(report, report->runs[i])->difference;
     sp_range_add(&x, 100 * mine.low);
     sp_range_add(&x, 100 * mine.high);
-    sp_range_add(&x, difference(report->runs[i]));
+    sp_range_add(&x, sp_report_difference(report->runs[i]));
   }
   char label[64];
   double n = (double)report->n_runs;
   snprintf(label, sizeof label, "difference in %s (points); left of 0 is better",
-           rate_name(report));
+           sp_report_rate_name(report));
   struct sp_plot plot = {.x = sp_range_pad(x, 0.08),
                          .y = {-n + 0.5, 0.5},
                          .title = "Differences with 95 % intervals",
@@ -109,7 +101,7 @@ static void difference_intervals(struct sp_markup *to, const struct sp_report *r
   for (size_t i = 0; i < report->n_runs; i++) {
     const struct sp_report_run *run = report->runs[i];
     const struct sp_interval mine = sp_report_interval(report, run)->difference;
-    double at = difference(run), y = -(double)i;
+    double at = sp_report_difference(run), y = -(double)i;
     sp_plot_name_y(to, &plot, y, run->name);
     sp_plot_interval(to, &plot, y, at, 100 * mine.low, 100 * mine.high, "after");
     sp_plot_note(to, &plot, at, y, 0, -10, "middle", "value", sp_signed(at, 2).text);
@@ -158,7 +150,7 @@ void sp_report_oracles(struct sp_markup *to, const struct sp_report *report) {
                          .left = 48,
                          .no_x_ticks = true};
   char label[48];
-  snprintf(label, sizeof label, "oracle %s (%%)", rate_name(report));
+  snprintf(label, sizeof label, "oracle %s (%%)", sp_report_rate_name(report));
   plot.y_label = label;
   for (size_t i = 0; i < sp_oracle_sizes; i++) {
     plot.x.hi += oracle_shown(report, i);
@@ -198,11 +190,12 @@ void sp_report_oracles(struct sp_markup *to, const struct sp_report *report) {
 
 static void curve_says(struct sp_markup *to, const struct sp_report_curve *curve, uint64_t ref) {
   sp_markup_put(to, "<ul class=\"keys\">\n");
-  key(to, "<line x1=\"9\" y1=\"0\" x2=\"9\" y2=\"12\" class=\"chosen\"/>", "chosen weight");
-  key(to, "<rect x=\"2\" y=\"0\" width=\"14\" height=\"12\" class=\"band\"/>",
-      "as many errors as there");
-  key(to, "<circle cx=\"9\" cy=\"6\" r=\"4\" class=\"best\"/>", "best on this archive");
-  key(to, "<line x1=\"0\" y1=\"6\" x2=\"18\" y2=\"6\" class=\"first\"/>", "first pass");
+  sp_figure_key(to, "<line x1=\"9\" y1=\"0\" x2=\"9\" y2=\"12\" class=\"chosen\"/>",
+                "chosen weight");
+  sp_figure_key(to, "<rect x=\"2\" y=\"0\" width=\"14\" height=\"12\" class=\"band\"/>",
+                "as many errors as there");
+  sp_figure_key(to, "<circle cx=\"9\" cy=\"6\" r=\"4\" class=\"best\"/>", "best on this archive");
+  sp_figure_key(to, "<line x1=\"0\" y1=\"6\" x2=\"18\" y2=\"6\" class=\"first\"/>", "first pass");
   sp_markup_put(
       to,
       "</ul>\n<p class=\"says\">Chosen %s: %s %%, %s errors, the same from %s to %s. Best "
@@ -227,7 +220,7 @@ static void weight_curve(struct sp_markup *to, const struct sp_report *report,
   sp_range_add(&y, best);
   char x_label[sp_score_name_max + 32], y_label[32];
   snprintf(x_label, sizeof x_label, "weight of %s", curve->name);
-  snprintf(y_label, sizeof y_label, "%s (%%)", rate_name(report));
+  snprintf(y_label, sizeof y_label, "%s (%%)", sp_report_rate_name(report));
   struct sp_plot plot = {.x = {curve->lo, curve->hi},
                          .y = sp_range_pad(y, 0.06),
                          .title = "Error rate against weight",
@@ -317,7 +310,7 @@ static void grouped_bars(struct sp_markup *to, const struct sp_report *report,
                          const struct sp_bin_group *groups, size_t n, const char *what,
                          bool lengths) {
   char y_label[32];
-  snprintf(y_label, sizeof y_label, "%s (%%)", rate_name(report));
+  snprintf(y_label, sizeof y_label, "%s (%%)", sp_report_rate_name(report));
   struct sp_plot plot = {.x = {-0.6, (double)n - 0.4},
                          .title = what,
                          .x_label = what,
@@ -379,127 +372,4 @@ void sp_report_margins(struct sp_markup *to, const struct sp_report *report,
                   sp_grouped(run->histogram.no_margin.utts).text);
   }
   sp_figure_end(to);
-}
-
-static int compare_doubles(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return x < y ? -1 : x > y;
-}
-
-enum coordinate { FIRST, SECOND, D_FIRST, D_SECOND };
-
-static double coordinate_of(const struct sp_point *point, enum coordinate which) {
-  const double values[] = {point->first, point->second, point->d_first, point->d_second};
-  return values[which];
-}
-
-/* From the 0.5 % to the 99.5 % quantile, so that a few far points do not squeeze the rest. */
-static struct sp_range range_of(const struct sp_points *points, bool relative,
-                                enum coordinate which, double *room) {
-  struct sp_range range = SP_RANGE_EMPTY;
-  size_t n = 0;
-  for (size_t i = 0; i < points->n; i++) {
-    if (!relative || points->heap[i].relative) {
-      room[n++] = coordinate_of(&points->heap[i], which);
-    }
-  }
-  qsort(room, n, sizeof *room, compare_doubles);
-  if (n > 0) {
-    size_t cut = n / 200;
-    sp_range_add(&range, room[cut]);
-    sp_range_add(&range, room[n - 1 - cut]);
-  }
-  if (relative) {
-    sp_range_add(&range, 0);
-  }
-  return sp_range_pad(range, 0.04);
-}
-
-/* Marks of the points with these errors, counted in *drawn; returns how many lie outside. */
-static size_t scatter_marks(struct sp_markup *to, const struct sp_plot *plot,
-                            const struct sp_points *points, bool relative, int errors,
-                            const char *css, enum sp_mark mark, size_t *drawn) {
-  size_t outside = 0;
-  sp_plot_marks_begin(to, css);
-  for (size_t i = 0; i < points->n; i++) {
-    const struct sp_point *point = &points->heap[i];
-    if (point->errors != errors || (relative && !point->relative)) {
-      continue;
-    }
-    ++*drawn;
-    double x = coordinate_of(point, relative ? D_FIRST : FIRST);
-    double y = coordinate_of(point, relative ? D_SECOND : SECOND);
-    outside += x < plot->x.lo || x > plot->x.hi || y < plot->y.lo || y > plot->y.hi;
-    sp_plot_mark(to, plot, x, y, mark);
-  }
-  sp_plot_marks_end(to);
-  return outside;
-}
-
-/* Where the totals are those of the first pass's best, as far as it crosses the plot. */
-static void boundary(struct sp_markup *to, const struct sp_plot *plot, double slope) {
-  double x[2], y[2];
-  int n = 0;
-  const double edges[2] = {plot->x.lo, plot->x.hi};
-  for (int i = 0; i < 2; i++) {
-    double at = slope * edges[i];
-    double inside = fmin(fmax(at, plot->y.lo), plot->y.hi);
-    x[n] = slope != 0 ? inside / slope : edges[i];
-    y[n++] = inside;
-  }
-  sp_plot_line(to, plot, x, y, 2, "curve");
-}
-
-static void scatter(struct sp_markup *to, const struct sp_report_run *run, bool relative,
-                    const char *x_label, const char *y_label, double *room) {
-  const struct sp_points *points = &run->points;
-  struct sp_plot plot = {.x = range_of(points, relative, relative ? D_FIRST : FIRST, room),
-                         .y = range_of(points, relative, relative ? D_SECOND : SECOND, room),
-                         .title = "Second-pass score against first-pass score",
-                         .x_label = x_label,
-                         .y_label = y_label,
-                         .width = wide,
-                         .height = 340,
-                         .left = 58};
-  sp_plot_begin(to, &plot);
-  if (relative) {
-    sp_plot_rule_y(to, &plot, 0, "axis");
-    sp_plot_rule_x(to, &plot, 0, "axis");
-  }
-  size_t drawn = 0;
-  size_t outside = scatter_marks(to, &plot, points, relative, 0, "same", SP_MARK_DOT, &drawn);
-  outside += scatter_marks(to, &plot, points, relative, 1, "more", SP_MARK_CROSS, &drawn);
-  outside += scatter_marks(to, &plot, points, relative, -1, "fewer", SP_MARK_DOT, &drawn);
-  if (relative && isfinite(run->slope)) {
-    boundary(to, &plot, run->slope);
-  }
-  sp_plot_end(to);
-  sp_markup_put(to, "<ul class=\"keys\">\n");
-  key(to, "<path class=\"fewer\" d=\"M9 6h0\"/>", "fewer errors than rank 1");
-  key(to, "<path class=\"same\" d=\"M9 6h0\"/>", "as many");
-  key(to, "<path class=\"more\" d=\"M6 3l6 6m0-6l-6 6\"/>", "more");
-  sp_markup_put(to, "<li>%zu points, %zu outside the axes</li></ul>\n", drawn, outside);
-}
-
-void sp_report_scatters(struct sp_markup *to, const struct sp_report_run *run) {
-  double *room = calloc(run->points.n + 1, sizeof *room);
-  if (!room) {
-    to->status = sp_fail_memory(to->err, sp_mul_sat(run->points.n, sizeof *room));
-    return;
-  }
-  char absolute[sp_score_name_max + 64], relative[sp_score_name_max + 64];
-  const char *name = run->one_score ? run->combination.second.items[0].name : "second-pass part";
-  snprintf(absolute, sizeof absolute, "%s (log probability)", name);
-  snprintf(relative, sizeof relative, "%s minus that of rank 1", name);
-  sp_figure_begin(to, "Second-pass against first-pass score",
-                  "A sample of all hypotheses. A narrow cloud means that both passes say the same, "
-                  "and that there is little to combine.");
-  scatter(to, run, false, "first-pass score", absolute, room);
-  sp_figure_end(to);
-  sp_figure_begin(to, "Who overtakes rank 1",
-                  "The same hypotheses against rank 1 of their list. Those above the line get a "
-                  "larger total than it: dots there are gains, crosses harm.");
-  scatter(to, run, true, "first-pass score minus that of rank 1", relative, room);
-  sp_figure_end(to);
-  free(room);
 }

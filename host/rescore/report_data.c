@@ -98,13 +98,6 @@ static enum sp_status split(struct reading *reading, struct sp_text text, const 
   return sp_units_split(reading->units, text, ids, n, err);
 }
 
-static void add_counts(struct sp_wer_sum *sum, const struct sp_edit_counts *counts) {
-  sum->correct += counts->correct;
-  sum->substitutions += counts->substitutions;
-  sum->deletions += counts->deletions;
-  sum->insertions += counts->insertions;
-}
-
 /* Distances of all hypotheses, and the oracles on the way: sclite's counts of the first hypothesis of
  * least distance. */
 static enum sp_status measure_list(struct reading *reading, const struct sp_utt *utt, size_t *n_ref,
@@ -127,11 +120,11 @@ static enum sp_status measure_list(struct reading *reading, const struct sp_utt 
       SP_TRY(sp_edit_count(reading->edit, hyp, n, &best, err));
     }
     for (; reading->first && oracles[open].size == i + 1; open++) {
-      add_counts(&oracles[open].sum, &best);
+      sp_wer_sum_add(&oracles[open].sum, &best);
     }
   }
   for (; reading->first && open < sp_oracle_sizes; open++) {
-    add_counts(&oracles[open].sum, &best);
+    sp_wer_sum_add(&oracles[open].sum, &best);
   }
   return SP_OK;
 }

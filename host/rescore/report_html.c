@@ -6,10 +6,6 @@
 
 #include "report_parts.h"
 
-static const char *rate_name(const struct sp_report *report) {
-  return sp_unit_rate_name(report->options.unit);
-}
-
 static const char *unit_name(const struct sp_report *report) {
   return report->options.unit == SP_UNIT_WORD   ? "words"
          : report->options.unit == SP_UNIT_CHAR ? "characters"
@@ -36,10 +32,6 @@ static struct sp_figure p_text(double p) {
     snprintf(out.text, sizeof out.text, "&lt; 0.0001");
   }
   return out;
-}
-
-static double difference(const struct sp_report_run *run) {
-  return 100 * (sp_wer_sum_rate(&run->after.units) - sp_wer_sum_rate(&run->before.units));
 }
 
 static void put_header(struct sp_markup *to, const struct sp_report *report) {
@@ -84,8 +76,8 @@ static void put_cards(struct sp_markup *to, const struct sp_report *report,
            sp_percent(after).text);
   snprintf(says, sizeof says, "first pass \xe2\x86\x92 rescored; 95 %%: %s",
            interval_text(shown->a, false).text);
-  put_card(to, rate_name(report), value, says);
-  snprintf(value, sizeof value, "%s points", sp_signed(difference(run), 2).text);
+  put_card(to, sp_report_rate_name(report), value, says);
+  snprintf(value, sizeof value, "%s points", sp_signed(sp_report_difference(run), 2).text);
   snprintf(says, sizeof says, "95 %%: %s; relative %s %%",
            interval_text(shown->difference, true).text,
            sp_signed(100 * (after - before) / before, 1).text);
@@ -124,7 +116,8 @@ static void put_comparison(struct sp_markup *to, const struct sp_report *report,
   sp_markup_string(to, run->name);
   sp_markup_put(to, "</th>");
   put_sums(to, &run->after, shown->a);
-  sp_markup_put(to, "<td>%s</td><td>%s</td><td>%s</td>", sp_signed(difference(run), 2).text,
+  sp_markup_put(to, "<td>%s</td><td>%s</td><td>%s</td>",
+                sp_signed(sp_report_difference(run), 2).text,
                 interval_text(shown->difference, true).text, p_text(run->test.p).text);
   if (report->n_runs > 1) {
     sp_markup_put(to, "<td>%s</td>", p_text(run->holm_p).text);
@@ -133,7 +126,7 @@ static void put_comparison(struct sp_markup *to, const struct sp_report *report,
 }
 
 static void put_table(struct sp_markup *to, const struct sp_report *report) {
-  const char *rate = rate_name(report);
+  const char *rate = sp_report_rate_name(report);
   bool several = report->n_runs > 1;
   sp_markup_put(to,
                 "<div class=\"wide\"><table>\n<thead><tr><th>system</th><th>%s %%</th><th>95 %%"

@@ -27,6 +27,7 @@ struct sp_wer;
 struct sp_wer_sum {
   uint64_t correct, substitutions, deletions, insertions;
 };
+void sp_wer_sum_add(struct sp_wer_sum *sum, const struct sp_edit_counts *counts);
 uint64_t sp_wer_sum_errors(const struct sp_wer_sum *sum);
 uint64_t sp_wer_sum_reference(const struct sp_wer_sum *sum);
 /* Errors over reference units; 0 when both are 0, NaN for errors against nothing. */
