@@ -131,7 +131,12 @@ static enum sp_status add_run(struct making *making, size_t run, struct sp_error
       join->missing && strcmp(join->missing, "null") == 0 ? SP_MISSING_NULL : SP_MISSING_ERROR};
   SP_TRY(sp_weights_args_read(join, part_of(&making->weight, run), path, &weights, err));
   SP_TRY(sp_combination_check(&weights.combination, err));
-  return sp_report_add(making->report, &scores, &weights.combination, err);
+  SP_TRY(sp_report_add(making->report, &scores, &weights.combination, err));
+  const struct sp_report_run *added = making->report->runs[run];
+  for (size_t k = 0; path && k < weights.combination.second.n; k++) {
+    sp_weights_args_say(&weights, k, added->scores[k].model_hash, added->scores[k].path, path);
+  }
+  return SP_OK;
 }
 
 static enum sp_status write_page(struct making *making, struct sp_error *err) {

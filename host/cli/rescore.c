@@ -26,6 +26,18 @@ struct rescore {
   struct sp_buf signature;
 };
 
+/* `path` is NULL without a file of weights. */
+static void compare_models(const struct sp_weights_file *file, const struct sp_scores *scores,
+                           const char *path) {
+  for (size_t k = 0; path && k < file->combination.second.n; k++) {
+    const char *name = file->combination.second.items[k].name;
+    const struct sp_score_column *column = sp_scores_find(scores, name);
+    if (column) {
+      sp_weights_args_say(file, k, column->model_hash, column->path, path);
+    }
+  }
+}
+
 static enum sp_status open_rescore(struct rescore *rescore, const struct sp_operands *operands,
                                    struct sp_error *err) {
   struct sp_weights_file file = {0};
@@ -40,7 +52,7 @@ static enum sp_status open_rescore(struct rescore *rescore, const struct sp_oper
   SP_TRY(sp_join_args_open(&args->join, operands, "rescore", &rescore->join, err));
   struct sp_scores *scores = sp_join_scores(rescore->join);
   SP_TRY(sp_scores_select(scores, &rescore->combination.second, err));
-  sp_weights_args_say(&file, scores, args->weights);
+  compare_models(&file, scores, args->weights);
   SP_TRY(sp_rescore_signature(&rescore->combination, scores, &rescore->signature, err));
   SP_TRY(sp_reranker_create(&rescore->combination, &rescore->reranker, err));
   return sp_archive_writer_open(args->out, to, &rescore->writer, err);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "output.h"
-#include "signature.h"
 
 static enum sp_status check_weights_alone(const struct sp_join_args *join, const char *weight,
                                           struct sp_error *err) {
@@ -37,14 +36,10 @@ enum sp_status sp_weights_args_read(const struct sp_join_args *join, const char 
   return sp_named_weights_parse(weight, "weight", &combination->second, err);
 }
 
-void sp_weights_args_say(const struct sp_weights_file *file, const struct sp_scores *scores,
-                         const char *path) {
-  for (size_t k = 0; path && k < file->combination.second.n; k++) {
-    const char *name = file->combination.second.items[k].name;
-    const struct sp_score_column *column = sp_scores_find(scores, name);
-    if (column && strcmp(column->model_hash, file->model_hashes[k]) != 0) {
-      sp_say("%s: the weight of %s was tuned for another model than that of %s", path, name,
-             column->path);
-    }
+void sp_weights_args_say(const struct sp_weights_file *file, size_t k, const char *model_hash,
+                         const char *scores, const char *path) {
+  if (strcmp(model_hash, file->model_hashes[k]) != 0) {
+    sp_say("%s: the weight of %s was tuned for another model than that of %s", path,
+           file->combination.second.items[k].name, scores);
   }
 }

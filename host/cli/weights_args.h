@@ -11,9 +11,9 @@ SP_MUST_CHECK enum sp_status sp_weights_args_read(const struct sp_join_args *joi
                                                   const char *weight, const char *weights,
                                                   struct sp_weights_file *out,
                                                   struct sp_error *err);
-/* A message for every weight that was tuned for another model than that of the scores; `path` is the
- * file, NULL when there is none. */
-void sp_weights_args_say(const struct sp_weights_file *file, const struct sp_scores *scores,
-                         const char *path);
+/* A message when weight k of the file `path` was tuned for another model than that of the scores at
+ * `scores`, whose hash is `model_hash`. */
+void sp_weights_args_say(const struct sp_weights_file *file, size_t k, const char *model_hash,
+                         const char *scores, const char *path);
 
 #endif

@@ -46,6 +46,7 @@ static void destroy_run(struct sp_report_run *run) {
   if (run) {
     for (size_t k = 0; k < sp_max_weights; k++) {
       free(run->scores[k].path);
+      free(run->scores[k].model_hash);
     }
     sp_buf_release(&run->signature);
     sp_report_facts_release(&run->facts);
@@ -329,8 +330,10 @@ static enum sp_status take_scores(struct reading *reading, struct sp_error *err)
     const struct sp_named_weight *weight = &run->combination.second.items[k];
     const struct sp_score_column *column = sp_scores_find(scores, weight->name);
     struct sp_report_score *out = &run->scores[k];
-    *out = (struct sp_report_score){.weight = weight->value, .path = strdup(column->path)};
-    if (!out->path) {
+    *out = (struct sp_report_score){.weight = weight->value,
+                                    .path = strdup(column->path),
+                                    .model_hash = strdup(column->model_hash)};
+    if (!out->path || !out->model_hash) {
       return sp_fail_memory(err, strlen(column->path));
     }
     memcpy(out->name, weight->name, sizeof out->name);

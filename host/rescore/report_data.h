@@ -70,7 +70,7 @@ struct sp_report_facts {
 struct sp_report_score {
   char name[sp_score_name_max + 1];
   double weight;
-  char *path; /* owned */
+  char *path, *model_hash; /* owned; the hash is "" for scores from a file */
   uint64_t hyps, nulls, missing;
 };
 

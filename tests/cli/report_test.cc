@@ -95,6 +95,24 @@ TEST_F(ReportCommandTest, ARunDirectoryTellsItsConfiguration) {
     EXPECT_NE(page.find(part), std::string::npos) << part;
 }
 
+TEST_F(ReportCommandTest, WeightsOfAnotherModelAreSaid) {
+  ASSERT_EQ(Program("tune " + Path("dev.jsonl") + " --scores lm=" + Path("lm.tsv") + " --out " +
+                    Path("w.json"))
+                .code,
+            0);
+  std::string with = Report("--weights " + Path("w.json") + " --out " + Path("r.html"));
+  Said said = Program(with);
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_EQ(said.err, "");
+  std::string weights = ReadFile(Path("w.json")), none = "\"model_hash\": \"\"";
+  ASSERT_NE(weights.find(none), std::string::npos);
+  weights.replace(weights.find(none), none.size(), "\"model_hash\": \"0123456789abcdef\"");
+  WriteFile(Path("w.json"), weights);
+  said = Program(with);
+  EXPECT_EQ(said.code, 0);
+  EXPECT_NE(said.err.find("tuned for another model"), std::string::npos) << said.err;
+}
+
 TEST_F(ReportCommandTest, WhatIsMissingIsNamed) {
   std::string lm = "lm=" + Path("lm.tsv"), archive = " --archive " + Path("dev.jsonl");
   Expect(Program("report " + lm + " --weight lm=1 --out x"), 2, "--archive");
