@@ -96,6 +96,14 @@ struct sp_figure sp_fixed(double value, int decimals) {
   return out;
 }
 
+/* With a real minus sign. */
+static struct sp_figure with_minus(struct sp_figure plain) {
+  struct sp_figure out;
+  bool below = plain.text[0] == '-';
+  snprintf(out.text, sizeof out.text, "%s%.32s", below ? "\xe2\x88\x92" : "", plain.text + below);
+  return out;
+}
+
 struct sp_figure sp_digits(double value) {
   double size = fabs(value);
   int decimals = size > 0 && size < 100 ? 2 - (int)floor(log10(size)) : 0;
@@ -106,17 +114,13 @@ struct sp_figure sp_digits(double value) {
     }
     out.text[len - (out.text[len - 1] == '.')] = '\0';
   }
-  return out;
+  return with_minus(out);
 }
 
 struct sp_figure sp_signed(double value, int decimals) {
   struct sp_figure plain = sp_fixed(value, decimals), out;
-  bool below = plain.text[0] == '-', number = isfinite(value);
-  snprintf(out.text, sizeof out.text, "%s%s",
-           below                                                      ? "\xe2\x88\x92"
-           : number && strspn(plain.text, "0.") != strlen(plain.text) ? "+"
-                                                                      : "",
-           plain.text + below);
+  bool above = isfinite(value) && strpbrk(plain.text, "123456789") && plain.text[0] != '-';
+  snprintf(out.text, sizeof out.text, "%s%.36s", above ? "+" : "", with_minus(plain).text);
   return out;
 }
 

@@ -29,7 +29,7 @@ struct sp_figure {
   char text[40];
 };
 struct sp_figure sp_fixed(double value, int decimals);
-/* Three significant digits: "0.00123", "1.23", "123", "12300". */
+/* Three significant digits: "0.00123", "1.23", "123", "12300"; a real minus sign. */
 struct sp_figure sp_digits(double value);
 /* With the sign always there, a real minus sign. */
 struct sp_figure sp_signed(double value, int decimals);

@@ -218,18 +218,19 @@ static void weight_curve(struct sp_markup *to, const struct sp_report *report,
   double best = percent(curve->best.errors, run->curve_ref);
   sp_range_add(&y, first);
   sp_range_add(&y, best);
-  char x_label[sp_score_name_max + 32], y_label[32];
-  snprintf(x_label, sizeof x_label, "weight of %s", curve->name);
+  char x_label[sp_score_name_max + 32], y_label[32], title[sp_score_name_max + 64];
+  snprintf(x_label, sizeof x_label, "%s%s", curve->is_bonus ? "" : "weight of ", curve->name);
+  snprintf(title, sizeof title, "Error rate against %s", x_label);
   snprintf(y_label, sizeof y_label, "%s (%%)", sp_report_rate_name(report));
   struct sp_plot plot = {.x = {curve->lo, curve->hi},
                          .y = sp_range_pad(y, 0.06),
-                         .title = "Error rate against weight",
+                         .title = title,
                          .x_label = x_label,
                          .y_label = y_label,
                          .width = wide,
                          .height = high,
                          .left = 52};
-  sp_figure_begin(to, "Error rate against weight",
+  sp_figure_begin(to, title, /* names have letters and digits alone */
                   "All other weights held. A broad valley is a weight that will do on other data; "
                   "a lone dip is chance.");
   sp_plot_begin(to, &plot);
@@ -271,19 +272,21 @@ static struct sp_figure group_name(const struct sp_bin_group *group, bool length
   return name;
 }
 
-/* Lengths are named below their bars, margins by the edges between groups. */
+/* Lengths are named below their bars, margins and lengths of three digits, which would run into each
+ * other, by the edges between groups. */
 static void name_groups(struct sp_markup *to, const struct sp_plot *plot,
                         const struct sp_bin_group *groups, size_t n, bool lengths) {
+  bool by_edges = !lengths || groups[n - 1].to >= 100;
   for (size_t g = 0; g < n; g++) {
     double x = (double)g;
-    if (lengths || isinf(groups[g].from)) {
+    if (!by_edges || isinf(groups[g].from)) {
       sp_plot_name_x(to, plot, x, group_name(&groups[g], lengths).text);
     } else if (groups[g].from > 0 || g == 0) { /* 0 stands at the group before */
-      sp_plot_name_x(to, plot, x - 0.5, sp_digits(groups[g].from).text);
+      sp_plot_name_x(to, plot, x - 0.5, edge_text(groups[g].from, lengths).text);
     }
   }
-  if (!lengths && isfinite(groups[n - 1].to)) {
-    sp_plot_name_x(to, plot, (double)n - 0.5, sp_digits(groups[n - 1].to).text);
+  if (by_edges && isfinite(groups[n - 1].to)) {
+    sp_plot_name_x(to, plot, (double)n - 0.5, edge_text(groups[n - 1].to, lengths).text);
   }
 }
 

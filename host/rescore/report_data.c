@@ -276,6 +276,7 @@ static enum sp_status make_curve(struct reading *reading, size_t dim, struct sp_
   out->lo = bonus || weight < 0 ? fmin(-reach, weight) : 0;
   out->hi = fmax(reach, weight);
   out->weight = weight;
+  out->is_bonus = bonus;
   snprintf(out->name, sizeof out->name, "%s",
            bonus ? "insertion bonus" : reading->run->combination.second.items[dim].name);
   for (int i = 0; i < sp_curve_samples; i++) {

@@ -48,6 +48,7 @@ struct sp_oracle {
 /* Errors against one weight, the others as they are. */
 struct sp_report_curve {
   char name[sp_score_name_max + 1]; /* of the score, or "insertion bonus" */
+  bool is_bonus;
   double weight;
   uint64_t errors;            /* at `weight` */
   struct sp_weight_run equal; /* as far as the weight may move at equal errors */

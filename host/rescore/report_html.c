@@ -147,11 +147,14 @@ static void put_table(struct sp_markup *to, const struct sp_report *report) {
                 several ? ", also corrected for the number of systems (Holm)" : "");
 }
 
-/* " + 0.35 pll"; a factor of 1 is not written, nor a plus sign at the beginning. */
+/* "+ 0.35 pll"; a factor of 1 is not written, nor a plus sign at the beginning. */
 static void put_term(struct sp_markup *to, bool first, double factor, const char *name) {
-  const char *sign = factor < 0 ? "\xe2\x88\x92 " : first ? "" : "+ ";
-  sp_markup_put(to, " %s%s%s", sign, fabs(factor) == 1 ? "" : sp_digits(fabs(factor)).text,
-                fabs(factor) == 1 ? "" : " ");
+  bool one = fabs(factor) == 1;
+  sp_markup_put(to, "%s%s%s",
+                factor < 0 ? "\xe2\x88\x92 "
+                : first    ? ""
+                           : "+ ",
+                one ? "" : sp_digits(fabs(factor)).text, one ? "" : " ");
   sp_markup_string(to, name);
 }
 
@@ -163,19 +166,23 @@ static void put_formula(struct sp_markup *to, const struct sp_combination *combi
     sum += second->items[k].value;
   }
   bool convex = combination->kind == SP_COMBINE_CONVEX && first->n > 0;
-  sp_markup_put(to, "<code>total =");
+  sp_markup_put(to, "<code>total = ");
   if (convex) {
-    sp_markup_put(to, " %s (", sp_digits(1 - sum).text);
+    sp_markup_put(to, "%s (", sp_digits(1 - sum).text);
   }
   for (size_t c = 0; c < first->n; c++) {
+    sp_markup_put(to, "%s", c > 0 ? " " : "");
     put_term(to, c == 0, first->items[c].value, first->items[c].name);
   }
-  sp_markup_put(to, "%s", convex ? " )" : "");
+  sp_markup_put(to, "%s", convex ? ")" : "");
   for (size_t k = 0; k < second->n; k++) {
-    put_term(to, k == 0 && first->n == 0, second->items[k].value, second->items[k].name);
+    bool begins = k == 0 && first->n == 0;
+    sp_markup_put(to, "%s", begins ? "" : " ");
+    put_term(to, begins, second->items[k].value, second->items[k].name);
     sp_markup_put(to, "%s", combination->norm == SP_NORM_NONE ? "" : "/length");
   }
   if (combination->bonus != 0) {
+    sp_markup_put(to, " ");
     put_term(to, false, combination->bonus, "words");
   }
   sp_markup_put(to, "</code>");

@@ -491,7 +491,9 @@ TEST(Markup, NumbersAreThoseOfPrintf) {
   EXPECT_STREQ(sp_fixed(NAN, 2).text, "n/a");
   EXPECT_STREQ(sp_fixed(-1e300, 2).text, "-1.0000e+300");
   EXPECT_STREQ(sp_digits(0.001234).text, "0.00123");
-  EXPECT_STREQ(sp_digits(-12.0).text, "-12");
+  EXPECT_STREQ(sp_digits(-12.0).text,
+               "\xe2\x88\x92"
+               "12");
   EXPECT_STREQ(sp_digits(1e6).text, "1000000");
   EXPECT_STREQ(sp_digits(0).text, "0");
   EXPECT_STREQ(sp_signed(0.5, 2).text, "+0.50");
