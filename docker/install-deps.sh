@@ -11,7 +11,8 @@ set -euo pipefail
 build_packages="gcc g++ cmake ninja-build pkg-config ca-certificates zstd
   libzstd-dev zlib1g-dev libjansson-dev libxxhash-dev libsimdjson-dev"
 build_optional="libdnnl-dev"
-test_packages="libgtest-dev libbenchmark-dev clang python3 python3-venv python3-zstandard"
+test_packages="libgtest-dev libbenchmark-dev clang groff-base python3 python3-venv python3-zstandard"
+test_optional="sctk zsh fish"
 
 usage() {
   echo "usage: bash docker/install-deps.sh build|test" >&2
@@ -81,7 +82,7 @@ done
 
 optional=$build_optional
 if [ "$1" = test ]; then
-  optional="$optional $(clang_runtime)"
+  optional="$optional $test_optional $(clang_runtime)"
 fi
 # shellcheck disable=SC2086 # the lists are split into words on purpose
 missing=$(not_installed $required $optional | tr '\n' ' ')
@@ -91,7 +92,7 @@ fi
 
 update_lists
 if [ "$1" = test ]; then
-  optional="$build_optional $(clang_runtime)"
+  optional="$build_optional $test_optional $(clang_runtime)"
 fi
 # shellcheck disable=SC2086
 missing=$(not_installed $required | tr '\n' ' ')

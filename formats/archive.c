@@ -9,18 +9,29 @@
 #include "archive_espnet2.h"
 #include "archive_reader.h"
 #include "checked.h"
+#include "kaldi_tables.h"
 
 static const char *const format_names[] = {
 #define X(name, option, text) option,
-    SP_ARCHIVE_FORMAT_MAP(X)
+    X(SP_FORMAT_AUTO, "auto", "") SP_ARCHIVE_OUTPUT_MAP(X)
 #undef X
 };
 
 static const struct sp_reader_format *const readers[] = {
     [SP_FORMAT_JSONL] = &sp_reader_jsonl,
     [SP_FORMAT_MLM] = &sp_reader_mlm,
+    [SP_FORMAT_ESPNET2] = NULL, /* directories: struct sp_espnet2 */
+    [SP_FORMAT_ESPNET1] = &sp_reader_espnet1,
+    [SP_FORMAT_KALDI] = &sp_reader_kaldi,
+    [SP_FORMAT_NEMO] = &sp_reader_nemo,
+    [SP_FORMAT_NEMO_TSV] = &sp_reader_nemo_tsv,
+    [SP_FORMAT_HYPORADISE] = &sp_reader_hyporadise,
+    [SP_FORMAT_MOSES] = &sp_reader_moses,
+    [SP_FORMAT_FAIRSEQ] = &sp_reader_fairseq,
+    [SP_FORMAT_TSV] = &sp_reader_tsv,
+    [SP_FORMAT_TRN] = &sp_reader_trn,
+    [SP_FORMAT_KALDI_TEXT] = &sp_reader_kaldi_text,
     [SP_FORMAT_TEXT] = &sp_reader_text,
-    [SP_FORMAT_ESPNET2] = NULL,
 };
 
 enum { n_formats = (int)(sizeof format_names / sizeof format_names[0]) };
@@ -31,7 +42,8 @@ struct sp_archive {
   size_t n_paths, next_path;
   const char *path; /* of the open file, as given */
   struct sp_reader reader;
-  struct sp_espnet2 *espnet2;    /* the open directory */
+  struct sp_espnet2 *espnet2; /* the open directory */
+  bool costs;
   struct sp_archive_file *files; /* (n_files) finished; paths are owned */
   size_t n_files;
   struct sp_buf place;
@@ -41,18 +53,29 @@ const char *sp_archive_format_name(enum sp_archive_format format) {
   return (int)format >= 0 && (int)format < n_formats ? format_names[format] : "unknown";
 }
 
-enum sp_status sp_archive_format_parse(const char *name, enum sp_archive_format *out,
-                                       struct sp_error *err) {
-  for (int i = 0; i < n_formats; i++) {
+/* One of format_names[first .. last]. */
+static enum sp_status parse_format(const char *name, int first, int last,
+                                   enum sp_archive_format *out, struct sp_error *err) {
+  char known[256] = "";
+  for (int i = first; i <= last; i++) {
     if (strcmp(name, format_names[i]) == 0) {
       *out = (enum sp_archive_format)i;
       return SP_OK;
     }
+    size_t used = strlen(known);
+    snprintf(known + used, sizeof known - used, "%s%s", i > first ? ", " : "", format_names[i]);
   }
-  return sp_fail(err, SP_EUSAGE,
-                 "unknown archive format '%s'; known are auto, jsonl, mlm, espnet2 "
-                 "and text",
-                 name);
+  return sp_fail(err, SP_EUSAGE, "unknown archive format '%s'; known are %s", name, known);
+}
+
+enum sp_status sp_archive_format_parse(const char *name, enum sp_archive_format *out,
+                                       struct sp_error *err) {
+  return parse_format(name, SP_FORMAT_AUTO, SP_FORMAT_TEXT, out, err);
+}
+
+enum sp_status sp_archive_output_parse(const char *name, enum sp_archive_format *out,
+                                       struct sp_error *err) {
+  return parse_format(name, SP_FORMAT_JSONL, n_formats - 1, out, err);
 }
 
 static void close_file(struct sp_archive *archive) {
@@ -60,6 +83,9 @@ static void close_file(struct sp_archive *archive) {
   if (archive->reader.source && format && format->stop) {
     format->stop(&archive->reader);
   }
+  archive->reader.records_before += archive->reader.records;
+  archive->reader.records = 0;
+  archive->reader.has_pending = false;
   sp_source_close(archive->reader.source);
   archive->reader.source = NULL;
   sp_espnet2_close(archive->espnet2);
@@ -205,28 +231,54 @@ static enum sp_status open_next(struct sp_archive *archive, struct sp_error *err
   return SP_OK;
 }
 
-static enum sp_status create(enum sp_archive_format format, struct sp_archive **out,
+/* Options that only some formats take. */
+static enum sp_status set_options(struct sp_archive *archive,
+                                  const struct sp_archive_options *options, struct sp_error *err) {
+  struct sp_reader *reader = &archive->reader;
+  enum sp_archive_format format = options->format;
+  if (options->tsv && format != SP_FORMAT_TSV) {
+    return sp_fail(err, SP_EUSAGE, "--tsv goes with --format tsv");
+  }
+  if (options->tables && format != SP_FORMAT_KALDI) {
+    return sp_fail(err, SP_EUSAGE, "--kaldi-scores goes with --format kaldi");
+  }
+  if ((options->beam_size > 0) != (format == SP_FORMAT_NEMO_TSV)) {
+    return sp_fail(err, SP_EUSAGE,
+                   options->beam_size > 0
+                       ? "--beam-size goes with --format nemo-tsv"
+                       : "--format nemo-tsv needs --beam-size, the number of lines "
+                         "of an utterance, since the file does not tell");
+  }
+  archive->format = format;
+  archive->costs = options->costs;
+  reader->beam_size = options->beam_size;
+  SP_TRY(sp_tsv_columns_parse(options->tsv, &reader->columns, err));
+  return options->tables ? sp_kaldi_tables_open(options->tables, &reader->tables, err) : SP_OK;
+}
+
+static enum sp_status create(const struct sp_archive_options *options, struct sp_archive **out,
                              struct sp_error *err) {
   struct sp_archive *archive = calloc(1, sizeof *archive);
   if (!archive) {
     return sp_fail_memory(err, sizeof *archive);
   }
-  archive->format = format;
   archive->reader.json = sp_json_create();
-  if (!archive->reader.json) {
+  enum sp_status status = archive->reader.json ? set_options(archive, options, err)
+                                               : sp_fail_memory(err, sizeof *archive);
+  if (status != SP_OK) {
     sp_archive_close(archive);
-    return sp_fail_memory(err, sizeof *archive);
+    return status;
   }
   *out = archive;
   return SP_OK;
 }
 
-enum sp_status sp_archive_open(const char *const *paths, size_t n_paths,
-                               enum sp_archive_format format, struct sp_archive **out,
-                               struct sp_error *err) {
+enum sp_status sp_archive_open_with(const char *const *paths, size_t n_paths,
+                                    const struct sp_archive_options *options,
+                                    struct sp_archive **out, struct sp_error *err) {
   enum sp_status status;
   struct sp_archive *archive = NULL;
-  SP_TRY(create(format, &archive, err));
+  SP_TRY(create(options, &archive, err));
   SP_TRY_GOTO(copy_paths(archive, paths, n_paths, err), close_archive);
   SP_TRY_GOTO(check_paths(archive, err), close_archive);
   SP_TRY_GOTO(open_next(archive, err), close_archive);
@@ -238,15 +290,23 @@ close_archive:
   return status;
 }
 
-enum sp_status sp_archive_open_source(struct sp_source *source, enum sp_archive_format format,
-                                      struct sp_archive **out, struct sp_error *err) {
+enum sp_status sp_archive_open(const char *const *paths, size_t n_paths,
+                               enum sp_archive_format format, struct sp_archive **out,
+                               struct sp_error *err) {
+  struct sp_archive_options options = {.format = format};
+  return sp_archive_open_with(paths, n_paths, &options, out, err);
+}
+
+enum sp_status sp_archive_open_source_with(struct sp_source *source,
+                                           const struct sp_archive_options *options,
+                                           struct sp_archive **out, struct sp_error *err) {
   enum sp_status status;
   struct sp_archive *archive = NULL;
-  if (format == SP_FORMAT_ESPNET2) {
+  if (options->format == SP_FORMAT_ESPNET2) {
     sp_source_close(source);
     return sp_fail(err, SP_EUSAGE, "an ESPnet2 archive is a directory, not one stream");
   }
-  status = create(format, &archive, err);
+  status = create(options, &archive, err);
   if (status != SP_OK) {
     sp_source_close(source);
     return status;
@@ -264,6 +324,24 @@ close_archive:
   return status;
 }
 
+enum sp_status sp_archive_open_source(struct sp_source *source, enum sp_archive_format format,
+                                      struct sp_archive **out, struct sp_error *err) {
+  struct sp_archive_options options = {.format = format};
+  return sp_archive_open_source_with(source, &options, out, err);
+}
+
+/* Costs become scores. */
+static void negate(const struct sp_utt *utt) {
+  for (size_t i = 0; i < utt->n_hyps; i++) {
+    struct sp_hyp *hyp = (struct sp_hyp *)&utt->hyps[i]; /* the reader's own, as all it points to */
+    struct sp_component *components = (struct sp_component *)hyp->components;
+    hyp->score = 0 - hyp->score;
+    for (size_t c = 0; c < hyp->n_components; c++) {
+      components[c].value = 0 - components[c].value;
+    }
+  }
+}
+
 enum sp_archive_format sp_archive_get_format(const struct sp_archive *archive) {
   return archive->format;
 }
@@ -275,14 +353,18 @@ enum sp_status sp_archive_next(struct sp_archive *archive, struct sp_utt *utt, b
     if (archive->espnet2) {
       SP_TRY(sp_espnet2_next(archive->espnet2, utt, found, err));
     } else if (archive->reader.source) {
+      sp_arena_clear(&archive->reader.arena);
       SP_TRY(readers[archive->format]->next(&archive->reader, utt, found, err));
     }
     if (*found) {
+      if (archive->costs) {
+        negate(utt);
+      }
       return SP_OK;
     }
     SP_TRY(end_file(archive, err));
     if (archive->next_path == archive->n_paths) {
-      return SP_OK;
+      return sp_kaldi_tables_end(archive->reader.tables, err);
     }
     SP_TRY(open_next(archive, err));
   }

@@ -24,20 +24,33 @@ extern "C" {
 #define SP_RECORD_CEILING ((size_t)64 << 20)
 
 /* name on the command line, what it is */
-#define SP_ARCHIVE_FORMAT_MAP(X)                                                       \
-  X(SP_FORMAT_AUTO, "auto", "told from the content")                                   \
-  X(SP_FORMAT_JSONL, "jsonl", "own archive, one utterance a line")                     \
-  X(SP_FORMAT_MLM, "mlm", "mlm-scoring JSON, one object of all utterances")            \
-  X(SP_FORMAT_ESPNET2, "espnet2", "ESPnet2 directory with {k}best_recog/{text,score}") \
+#define SP_NBEST_FORMAT_MAP(X)                                                             \
+  X(SP_FORMAT_JSONL, "jsonl", "own archive, one utterance a line")                         \
+  X(SP_FORMAT_MLM, "mlm", "mlm-scoring JSON, one object of all utterances")                \
+  X(SP_FORMAT_ESPNET2, "espnet2", "ESPnet2 directory with {k}best_recog/{text,score}")     \
+  X(SP_FORMAT_ESPNET1, "espnet1", "ESPnet1 JSON, {\"utts\":{..}}")                         \
+  X(SP_FORMAT_KALDI, "kaldi", "Kaldi N-best text, 'utt-n words', scores in tables beside") \
+  X(SP_FORMAT_NEMO, "nemo", "NeMo manifest with \"beams\"")                                \
+  X(SP_FORMAT_NEMO_TSV, "nemo-tsv", "NeMo beams, 'text TAB score', equal lists, no ids")   \
+  X(SP_FORMAT_HYPORADISE, "hyporadise", "HyPoradise JSON, [{\"input\":[..]}]")             \
+  X(SP_FORMAT_MOSES, "moses", "Moses N-best, 'id ||| text ||| features ||| total'")        \
+  X(SP_FORMAT_FAIRSEQ, "fairseq", "fairseq-generate output, S-, T-, H-, D-, P- lines")     \
+  X(SP_FORMAT_TSV, "tsv", "columns parted by tabs")                                        \
+  X(SP_FORMAT_TRN, "trn", "SCTK transcript, 'words (id)'")                                 \
+  X(SP_FORMAT_KALDI_TEXT, "kaldi-text", "Kaldi text, 'id words'")                          \
   X(SP_FORMAT_TEXT, "text", "plain text, one sentence a line")
-/* what is only written */
-#define SP_ARCHIVE_OUTPUT_ONLY_MAP(X)                   \
-  X(SP_FORMAT_TRN, "trn", "SCTK transcript, 'words (id)'") \
-  X(SP_FORMAT_KALDI_TEXT, "kaldi-text", "Kaldi text, 'id words'")
+/* what can be read */
+#define SP_ARCHIVE_FORMAT_MAP(X)                     \
+  X(SP_FORMAT_AUTO, "auto", "told from the content") \
+  SP_NBEST_FORMAT_MAP(X)
+/* what can be written */
+#define SP_ARCHIVE_OUTPUT_MAP(X) \
+  SP_NBEST_FORMAT_MAP(X)         \
+  X(SP_FORMAT_HF_REGRESSION, "hf-regression", "a hypothesis a line, for regression trainers")
 
 enum sp_archive_format {
 #define X(name, option, text) name,
-  SP_ARCHIVE_FORMAT_MAP(X) SP_ARCHIVE_OUTPUT_ONLY_MAP(X)
+  X(SP_FORMAT_AUTO, "auto", "") SP_ARCHIVE_OUTPUT_MAP(X)
 #undef X
 };
 
@@ -48,24 +61,68 @@ SP_MUST_CHECK enum sp_status sp_archive_format_parse(const char *name, enum sp_a
 SP_MUST_CHECK enum sp_status sp_archive_output_parse(const char *name, enum sp_archive_format *out,
                                                      struct sp_error *err);
 
+/* Named members of one hypothesis, or of one utterance: components and fields together; a reader
+ * refuses more. */
+#define SP_MEMBERS_CEILING 256
+
+/* A named number of a hypothesis, {"ctc":-3.1}: a part of the first-pass total, or a later score. */
+struct sp_component {
+  struct sp_text name; /* not empty; once in a hypothesis, fields included */
+  double value;        /* finite */
+};
+
+/* A member that means nothing to us and is kept for the formats that can hold it. */
+struct sp_field {
+  struct sp_text name; /* may be empty */
+  struct sp_text json; /* its value, one valid JSON value on one line */
+};
+
 struct sp_hyp {
   struct sp_text text; /* UTF-8, validated; may hold NUL when JSON says so; may be empty */
   double score;        /* first-pass total, as the file has it; finite; 0 without */
   bool has_score;
-  bool has_rank, has_total; /* in reranked archives */
-  uint32_t rank;            /* zero-based original rank, `i` */
-  double total;             /* what it was reranked by; finite */
+  bool has_rank, has_total;              /* in reranked archives */
+  uint32_t rank;                         /* zero-based original rank, `i` */
+  double total;                          /* what it was reranked by; finite */
+  const struct sp_component *components; /* (n_components), in the order of the file */
+  size_t n_components;
+  const struct sp_field *fields; /* (n_fields) */
+  size_t n_fields;
 };
 
 struct sp_utt {
-  struct sp_text id; /* unique in an archive; for plain text the line number, "1" is the first */
+  struct sp_text id; /* unique in an archive; where there is none, the position: "1" is the first */
   struct sp_text ref;
   bool has_ref;
   const struct sp_hyp *hyps; /* (n_hyps), may be empty */
   size_t n_hyps;
+  const struct sp_field *fields; /* (n_fields) */
+  size_t n_fields;
 };
 
+/* The value of the component of that name, or false. */
+bool sp_hyp_component(const struct sp_hyp *hyp, struct sp_text name, double *value);
+
 struct sp_archive;
+
+/* How an archive is read; all zero stands for the defaults. */
+struct sp_archive_options {
+  enum sp_archive_format format; /* SP_FORMAT_AUTO: the first file's content decides */
+  const char *tsv;               /* tsv: columns, see tsv_columns.h */
+  const char *tables; /* kaldi: score tables, "NAME=FILE,..", NAME score or a component */
+  size_t beam_size;   /* nemo-tsv: lines of an utterance; needed there */
+  bool costs;         /* scores and components are costs: they are negated */
+};
+
+/* As sp_archive_open and sp_archive_open_source below, with options.  Their strings are not kept
+ * beyond the call. SP_EUSAGE when the format lacks one it needs, or cannot take one. */
+SP_MUST_CHECK enum sp_status sp_archive_open_with(const char *const *paths, size_t n_paths,
+                                                  const struct sp_archive_options *options,
+                                                  struct sp_archive **out, struct sp_error *err);
+SP_MUST_CHECK enum sp_status sp_archive_open_source_with(struct sp_source *source,
+                                                         const struct sp_archive_options *options,
+                                                         struct sp_archive **out,
+                                                         struct sp_error *err);
 
 /* `paths` are files, directories (ESPnet2) or "-"; all are of one format. With SP_FORMAT_AUTO the
  * first file's content decides. The strings are copied. */

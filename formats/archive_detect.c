@@ -48,9 +48,12 @@ static enum sp_archive_format told_by(struct sp_json_value member) {
   if (sp_json_type_of(value) == SP_JSON_OBJECT) {
     return is_nbest_object(value) ? SP_FORMAT_MLM : SP_FORMAT_AUTO;
   }
-  bool own =
-      sp_text_equal(key, SP_TEXT_LITERAL("id")) || sp_text_equal(key, SP_TEXT_LITERAL("hyps"));
-  return own ? SP_FORMAT_JSONL : SP_FORMAT_AUTO;
+  if (sp_text_equal(key, SP_TEXT_LITERAL("id")) || sp_text_equal(key, SP_TEXT_LITERAL("hyps"))) {
+    return SP_FORMAT_JSONL;
+  }
+  bool nemo = sp_text_equal(key, SP_TEXT_LITERAL("audio_filepath")) ||
+              sp_text_equal(key, SP_TEXT_LITERAL("beams"));
+  return nemo ? SP_FORMAT_NEMO : SP_FORMAT_AUTO;
 }
 
 /* What a look at the first object gave. */
@@ -108,6 +111,27 @@ static enum sp_status scan_head(struct sp_text head, struct sp_json *json, struc
   return SP_OK;
 }
 
+/* Passes `literal` and the white space before it. */
+static bool pass(struct sp_text *rest, const char *literal) {
+  size_t at = space_before(*rest);
+  *rest = (struct sp_text){rest->data + at, rest->len - at};
+  if (!starts_with(*rest, literal)) {
+    return false;
+  }
+  size_t len = strlen(literal);
+  *rest = (struct sp_text){rest->data + len, rest->len - len};
+  return true;
+}
+
+/* {"utts":{ and not the hypotheses of an mlm utterance called utts. The whole document is that one
+ * member, so it is not parsed here. */
+static bool is_espnet1(struct sp_text head) {
+  if (!pass(&head, "{") || !pass(&head, "\"utts\"") || !pass(&head, ":") || !pass(&head, "{")) {
+    return false;
+  }
+  return !pass(&head, "\"hyp_") && !pass(&head, "\"ref\"");
+}
+
 static enum sp_status detect_object(struct sp_source *source, struct sp_json *json,
                                     enum sp_archive_format *out, struct sp_error *err) {
   struct look look;
@@ -116,15 +140,21 @@ static enum sp_status detect_object(struct sp_source *source, struct sp_json *js
   do {
     struct sp_text head;
     SP_TRY(sp_source_peek(source, want, &head, err));
+    if (is_espnet1(head)) {
+      *out = SP_FORMAT_ESPNET1;
+      return SP_OK;
+    }
     whole = head.len < want || want >= SP_RECORD_CEILING;
     want *= 4;
     SP_TRY(scan_head(head, json, &look, err));
   } while (look.format == SP_FORMAT_AUTO && look.broken && !whole);
   if (look.format == SP_FORMAT_AUTO && !look.broken && look.has_members) {
-    return sp_fail(err, SP_EINPUT,
-                   "%s: JSON, but neither an own archive line (\"id\", \"hyps\") nor mlm-scoring "
-                   "JSON (\"hyp_1\"); name what it is with --format",
-                   sp_source_path(source));
+    return sp_fail(
+        err, SP_EINPUT,
+        "%s: JSON, but neither an own archive line (\"id\", \"hyps\"), mlm-scoring JSON "
+        "(\"hyp_1\"), ESPnet1 JSON (\"utts\") nor a NeMo manifest (\"beams\"); name what "
+        "it is with --format",
+        sp_source_path(source));
   }
   if (look.format == SP_FORMAT_AUTO && look.broken && !look.has_members) {
     return sp_fail(err, SP_EINPUT,
@@ -143,6 +173,76 @@ static bool is_array(struct sp_text head, size_t at) {
          rest.data[next];
 }
 
+/* Whether the array's first element is an object with "input". */
+static enum sp_status is_hyporadise(struct sp_text head, struct sp_json *json, bool *is,
+                                    struct sp_error *err) {
+  struct sp_source *source = NULL;
+  struct sp_json_members *members = NULL;
+  struct sp_text member, key;
+  struct sp_json_value value;
+  struct sp_json_cursor cursor;
+  uint64_t line;
+  bool found = false;
+  *is = false;
+  SP_TRY(sp_source_open_memory("", head, &source, err));
+  enum sp_status status = sp_json_members_create(source, '[', SP_RECORD_CEILING, &members, err);
+  if (status == SP_OK && sp_json_members_next(members, &member, &line, &found, NULL) == SP_OK &&
+      found && sp_json_parse(json, member, "", line, &value, NULL) == SP_OK &&
+      sp_json_object_begin(value, &cursor)) {
+    while (sp_json_object_next(&cursor, &key, &value)) {
+      *is = *is || sp_text_equal(key, SP_TEXT_LITERAL("input"));
+    }
+  }
+  sp_json_members_destroy(members);
+  sp_source_close(source);
+  return status;
+}
+
+static enum sp_status detect_array(struct sp_source *source, struct sp_json *json,
+                                   enum sp_archive_format *out, struct sp_error *err) {
+  struct sp_text head;
+  bool is = false;
+  for (size_t want = first_look; !is; want *= 4) {
+    SP_TRY(sp_source_peek(source, want, &head, err));
+    SP_TRY(is_hyporadise(head, json, &is, err));
+    if (head.len < want || want >= SP_RECORD_CEILING) {
+      break;
+    }
+  }
+  if (!is) {
+    return sp_fail(
+        err, SP_EINPUT,
+        "%s: a JSON array, but not HyPoradise's (\"input\"); if it is text, say --format "
+        "text",
+        sp_source_path(source));
+  }
+  *out = SP_FORMAT_HYPORADISE;
+  return SP_OK;
+}
+
+/* Formats of lines that the first one gives away; the others, which look like text, must be named. */
+static enum sp_archive_format line_format(struct sp_text head) {
+  const char *end = head.len > 0 ? memchr(head.data, '\n', head.len) : NULL;
+  struct sp_text line = {head.data, end ? (size_t)(end - head.data) : head.len};
+  size_t digits = 0, bars = 0;
+  bool fairseq = line.len > 2 && strchr("STH", line.data[0]) && line.data[1] == '-';
+  struct sp_text number = {line.data + (fairseq ? 2 : 0), line.len - (fairseq ? 2 : 0)};
+  while (digits < number.len && number.data[digits] >= '0' && number.data[digits] <= '9') {
+    digits++;
+  }
+  struct sp_text rest = {number.data + digits, number.len - digits};
+  if (digits == 0 || fairseq) {
+    return fairseq && digits > 0 && starts_with(rest, "\t") ? SP_FORMAT_FAIRSEQ : SP_FORMAT_TEXT;
+  }
+  if (!starts_with(rest, " ||| ")) {
+    return SP_FORMAT_TEXT;
+  }
+  for (size_t i = 0; i + 3 <= rest.len; i++) {
+    bars += memcmp(rest.data + i, "|||", 3) == 0;
+  }
+  return bars >= 3 ? SP_FORMAT_MOSES : SP_FORMAT_TEXT;
+}
+
 enum sp_status sp_archive_detect(struct sp_source *source, struct sp_json *json,
                                  enum sp_archive_format *out, struct sp_error *err) {
   struct sp_text head;
@@ -159,10 +259,9 @@ enum sp_status sp_archive_detect(struct sp_source *source, struct sp_json *json,
     return detect_object(source, json, out, err);
   }
   if (at < head.len && is_array(head, at)) {
-    return sp_fail(err, SP_EINPUT,
-                   "%s: a JSON array, which no known format is; if it is text, say --format text",
-                   path);
+    return detect_array(source, json, out, err);
   }
-  *out = at < head.len || head.len == 4096 ? SP_FORMAT_TEXT : SP_FORMAT_AUTO;
+  bool told = at < head.len || head.len == 4096;
+  *out = told ? line_format(head) : SP_FORMAT_AUTO;
   return SP_OK;
 }

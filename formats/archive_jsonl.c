@@ -1,10 +1,8 @@
 /* archive_jsonl.c - our own archive: a JSON object a line,
  * {"id":"..","ref":"..","hyps":[{"text":"..","score":-8.75},..]}. */
-#include <stdio.h>
-
 #include "archive_reader.h"
 
-enum member { member_id = 1, member_ref = 2, member_hyps = 4 };
+enum member { member_other = 0, member_id = 1, member_ref = 2, member_hyps = 4 };
 
 static enum sp_status read_hyps(struct sp_reader *reader, struct sp_json_value value,
                                 struct sp_utt *utt, struct sp_error *err) {
@@ -15,7 +13,7 @@ static enum sp_status read_hyps(struct sp_reader *reader, struct sp_json_value v
   }
   for (size_t n = 0; sp_json_array_next(&cursor, &item); n++) {
     SP_TRY(sp_reader_reserve(reader, n + 1, err));
-    SP_TRY(sp_reader_hyp(reader, item, n, &reader->hyps[n], err));
+    SP_TRY(sp_reader_hyp(reader, item, SP_TEXT_LITERAL("text"), &reader->hyps[n], err));
     utt->n_hyps = n + 1;
   }
   utt->hyps = reader->hyps;
@@ -35,19 +33,21 @@ static enum member member_of(struct sp_text key) {
   return sp_text_equal(key, SP_TEXT_LITERAL("id"))     ? member_id
          : sp_text_equal(key, SP_TEXT_LITERAL("ref"))  ? member_ref
          : sp_text_equal(key, SP_TEXT_LITERAL("hyps")) ? member_hyps
-                                                       : 0;
+                                                       : member_other;
 }
 
-static enum sp_status read_member(struct sp_reader *reader, enum member member,
+static enum sp_status read_member(struct sp_reader *reader, struct sp_text key,
                                   struct sp_json_value value, struct sp_utt *utt,
                                   struct sp_error *err) {
-  switch (member) {
+  switch (member_of(key)) {
     case member_id:
       return read_id(reader, value, utt, err);
     case member_ref:
-      return sp_reader_ref(reader, value, utt, err);
+      return sp_reader_ref(reader, "ref", value, utt, err);
     case member_hyps:
       return read_hyps(reader, value, utt, err);
+    case member_other:
+      return sp_reader_utt_member(reader, key, value, utt, err);
   }
   return SP_OK;
 }
@@ -68,7 +68,7 @@ static enum sp_status read_utt(struct sp_reader *reader, struct sp_json_value ro
       return sp_reader_fail(reader, err, "%.*s is given twice", (int)key.len, key.data);
     }
     seen |= member;
-    SP_TRY(read_member(reader, member, value, utt, err));
+    SP_TRY(read_member(reader, key, value, utt, err));
   }
   if (!(seen & member_id) || !(seen & member_hyps)) {
     return sp_reader_fail(reader, err, "%s is missing", seen & member_id ? "hyps" : "id");
@@ -76,29 +76,11 @@ static enum sp_status read_utt(struct sp_reader *reader, struct sp_json_value ro
   return SP_OK;
 }
 
-static bool is_blank(struct sp_text line) {
-  for (size_t i = 0; i < line.len; i++) {
-    if (line.data[i] != ' ' && line.data[i] != '\t' && line.data[i] != '\r') {
-      return false;
-    }
-  }
-  return true;
-}
-
 static enum sp_status next(struct sp_reader *reader, struct sp_utt *utt, bool *found,
                            struct sp_error *err) {
-  struct sp_text line;
-  do {
-    SP_TRY(sp_source_line(reader->source, SP_RECORD_CEILING, &line, found, err));
-    if (!*found) {
-      return SP_OK;
-    }
-  } while (is_blank(line));
   struct sp_json_value root;
-  reader->line = sp_source_line_number(reader->source);
-  SP_TRY(
-      sp_json_parse(reader->json, line, sp_source_path(reader->source), reader->line, &root, err));
-  return read_utt(reader, root, utt, err);
+  SP_TRY(sp_reader_json_line(reader, &root, found, err));
+  return *found ? read_utt(reader, root, utt, err) : SP_OK;
 }
 
 const struct sp_reader_format sp_reader_jsonl = {.next = next};

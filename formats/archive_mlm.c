@@ -83,7 +83,7 @@ static enum sp_status read_members(struct sp_reader *reader, struct sp_json_curs
         return sp_reader_fail(reader, err, "ref is given twice");
       }
       ref_seen = true;
-      SP_TRY(sp_reader_ref(reader, value, utt, err));
+      SP_TRY(sp_reader_ref(reader, "ref", value, utt, err));
     } else if (is_hyp_key(key, &k)) {
       if (k == SIZE_MAX) {
         return sp_reader_fail(reader, err, "%.*s: hypotheses are named hyp_1, hyp_2 and so on",
@@ -95,7 +95,9 @@ static enum sp_status read_members(struct sp_reader *reader, struct sp_json_curs
       if (reader->hyps[k - 1].text.data) {
         return sp_reader_fail(reader, err, "hyp_%zu is given twice", k);
       }
-      SP_TRY(sp_reader_hyp(reader, value, k - 1, &reader->hyps[k - 1], err));
+      SP_TRY(sp_reader_hyp(reader, value, SP_TEXT_LITERAL("text"), &reader->hyps[k - 1], err));
+    } else {
+      SP_TRY(sp_reader_utt_member(reader, key, value, utt, err));
     }
   }
   return SP_OK;

@@ -7,19 +7,34 @@
 #define SP_FORMATS_ARCHIVE_READER_H
 
 #include "archive.h"
+#include "arena.h"
 #include "json_fast.h"
 #include "json_members.h"
+#include "tsv_columns.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sp_kaldi_tables;
 
 struct sp_reader {
   struct sp_json *json;
   struct sp_source *source;        /* the file being read; archive.c owns it */
-  struct sp_json_members *members; /* mlm: over the source */
+  struct sp_json_members *members; /* JSON documents: over the source */
   uint64_t line;                   /* of the utterance last handed out */
-  struct sp_text utt;              /* mlm: the id of the utterance being read, for messages */
-  uint64_t lines_before;           /* text: lines in the files before this one */
-  char number[24];                 /* text: the id */
+  struct sp_text utt;              /* the id of the utterance being read, for messages */
+  uint64_t records_before;         /* of a format without ids: those in the files before this one */
+  uint64_t records;                /* .. and in this one */
+  char number[24];                 /* .. and the id made of them */
+  struct sp_arena arena;           /* members and copied lines; cleared for every utterance */
   struct sp_hyp *hyps;             /* (hyps_capacity) reused for every utterance */
   size_t hyps_capacity;
+  struct sp_text pending; /* formats of lines: the first one of the next utterance */
+  bool has_pending;
+  struct sp_tsv_columns columns;  /* tsv */
+  struct sp_kaldi_tables *tables; /* kaldi; NULL: none */
+  size_t beam_size;               /* nemo-tsv */
 };
 
 struct sp_reader_format {
@@ -31,6 +46,16 @@ struct sp_reader_format {
 
 extern const struct sp_reader_format sp_reader_jsonl;
 extern const struct sp_reader_format sp_reader_mlm;
+extern const struct sp_reader_format sp_reader_espnet1;
+extern const struct sp_reader_format sp_reader_kaldi;
+extern const struct sp_reader_format sp_reader_nemo;
+extern const struct sp_reader_format sp_reader_nemo_tsv;
+extern const struct sp_reader_format sp_reader_hyporadise;
+extern const struct sp_reader_format sp_reader_moses;
+extern const struct sp_reader_format sp_reader_fairseq;
+extern const struct sp_reader_format sp_reader_tsv;
+extern const struct sp_reader_format sp_reader_trn;
+extern const struct sp_reader_format sp_reader_kaldi_text;
 extern const struct sp_reader_format sp_reader_text;
 
 /* Frees what the formats keep; not the source. */
@@ -47,12 +72,58 @@ SP_MUST_CHECK enum sp_status sp_reader_reserve(struct sp_reader *reader, size_t 
 /* The reason why `id` cannot name an utterance, or NULL. */
 const char *sp_id_fault(struct sp_text id);
 
-/* Reads one hypothesis object, {"text":..,"score":..}; `rank` from 0 is for the message. */
+/* SP_EINPUT when `text` has a NUL byte or invalid UTF-8, which no text format may. */
+SP_MUST_CHECK enum sp_status sp_reader_check_text(const struct sp_reader *reader,
+                                                  struct sp_text text, struct sp_error *err);
+
+/* The id of the record after reader->records others, in an archive without ids. */
+struct sp_text sp_reader_number(struct sp_reader *reader);
+
+/* The next line that is not blank, parsed; *found is false at the end. */
+SP_MUST_CHECK enum sp_status sp_reader_json_line(struct sp_reader *reader,
+                                                 struct sp_json_value *root, bool *found,
+                                                 struct sp_error *err);
+
+/* Adds a member to `hyp`, which is one of reader->hyps.  SP_EINPUT when it has one of that name, or
+ * too many. Names and texts must live as long as the utterance; the JSON value is copied. */
+SP_MUST_CHECK enum sp_status sp_reader_add_component(struct sp_reader *reader, struct sp_hyp *hyp,
+                                                     struct sp_text name, double value,
+                                                     struct sp_error *err);
+SP_MUST_CHECK enum sp_status sp_reader_add_field(struct sp_reader *reader, struct sp_hyp *hyp,
+                                                 struct sp_text name, struct sp_text json,
+                                                 struct sp_error *err);
+SP_MUST_CHECK enum sp_status sp_reader_add_utt_field(struct sp_reader *reader, struct sp_utt *utt,
+                                                     struct sp_text name, struct sp_text json,
+                                                     struct sp_error *err);
+/* The JSON string of a text, or a JSON value, in the arena. */
+SP_MUST_CHECK enum sp_status sp_reader_quote(struct sp_reader *reader, struct sp_text text,
+                                             struct sp_text *json, struct sp_error *err);
+
+/* A member without meaning for the format: i, total, a component when it is a number, else a
+ * field. */
+SP_MUST_CHECK enum sp_status sp_reader_hyp_member(struct sp_reader *reader, struct sp_text key,
+                                                  struct sp_json_value value, struct sp_hyp *hyp,
+                                                  struct sp_error *err);
+SP_MUST_CHECK enum sp_status sp_reader_utt_member(struct sp_reader *reader, struct sp_text key,
+                                                  struct sp_json_value value, struct sp_utt *utt,
+                                                  struct sp_error *err);
+
+/* Reads one hypothesis object into `hyp`, one of reader->hyps: its text is called `text_key`. */
 SP_MUST_CHECK enum sp_status sp_reader_hyp(struct sp_reader *reader, struct sp_json_value value,
-                                           size_t rank, struct sp_hyp *hyp, struct sp_error *err);
+                                           struct sp_text text_key, struct sp_hyp *hyp,
+                                           struct sp_error *err);
 
-/* A "ref" member: a string or null. */
-SP_MUST_CHECK enum sp_status sp_reader_ref(struct sp_reader *reader, struct sp_json_value value,
-                                           struct sp_utt *utt, struct sp_error *err);
+/* A string, or a score that may be null (*has is false then); NULL or what is wrong. */
+const char *sp_reader_string(const struct sp_reader *reader, struct sp_json_value value,
+                             struct sp_text *out);
+const char *sp_reader_score(struct sp_json_value value, double *score, bool *has);
 
+/* A "ref" member, called `key`: a string or null. */
+SP_MUST_CHECK enum sp_status sp_reader_ref(struct sp_reader *reader, const char *key,
+                                           struct sp_json_value value, struct sp_utt *utt,
+                                           struct sp_error *err);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

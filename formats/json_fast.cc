@@ -137,6 +137,18 @@ bool sp_json_number(sp_json_value value, double *out) {
          std::isfinite(*out);
 }
 
+sp_status sp_json_write(const sp_json *json, sp_json_value value, sp_buf *out, sp_error *err) {
+  try {
+    std::string text = simdjson::minify(Carry<dom::element>(value));
+    if (json->escapes && !sp_utf8_valid({text.data(), text.size()})) {
+      return sp_fail(err, SP_EINPUT, "holds half of a surrogate pair");
+    }
+    return sp_buf_append(out, text.data(), text.size(), err);
+  } catch (const std::bad_alloc &) {
+    return sp_fail_memory(err, 0);
+  }
+}
+
 bool sp_json_array_begin(sp_json_value array, sp_json_cursor *cursor) {
   dom::array group;
   if (Carry<dom::element>(array).get_array().get(group) != simdjson::SUCCESS) {

@@ -47,6 +47,10 @@ enum sp_json_type sp_json_type_of(struct sp_json_value value);
 /* False when the value is of another type. A string with half of a surrogate pair is none. */
 bool sp_json_string(const struct sp_json *json, struct sp_json_value value, struct sp_text *out);
 bool sp_json_number(struct sp_json_value value, double *out);
+/* Appends the value as JSON on one line, without spaces; numbers read back to the same. SP_EINPUT
+ * when a string inside holds half of a surrogate pair. */
+SP_MUST_CHECK enum sp_status sp_json_write(const struct sp_json *json, struct sp_json_value value,
+                                           struct sp_buf *out, struct sp_error *err);
 
 /* Walks an array (sp_json_array_begin must have returned true), in order. */
 bool sp_json_array_begin(struct sp_json_value array, struct sp_json_cursor *cursor);

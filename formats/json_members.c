@@ -18,6 +18,7 @@ struct sp_json_members {
   uint64_t line, member_line;
   bool end; /* the source has nothing more */
   bool is_object;
+  const char *inside; /* the key of the one member of the document; NULL: the document itself */
   enum place place;
   size_t patched_at; /* the byte overwritten by the last member's "}", 0: none */
   char patched;
@@ -35,6 +36,14 @@ enum sp_status sp_json_members_create(struct sp_source *source, char open, size_
   m->window.ceiling = m->ceiling + 2 * block;
   m->line = 1;
   *out = m;
+  return SP_OK;
+}
+
+enum sp_status sp_json_members_create_inside(struct sp_source *source, const char *key, char open,
+                                             size_t ceiling, struct sp_json_members **out,
+                                             struct sp_error *err) {
+  SP_TRY(sp_json_members_create(source, open, ceiling, out, err));
+  (*out)->inside = key;
   return SP_OK;
 }
 
@@ -182,13 +191,17 @@ static enum sp_status pass_value(struct sp_json_members *m, struct sp_error *err
                   : fail_here(m, byte < 0 ? "the file ends early" : "a value is expected", err);
 }
 
-static enum sp_status pass_key(struct sp_json_members *m, struct sp_error *err) {
+static enum sp_status pass_string_key(struct sp_json_members *m, struct sp_error *err) {
   int byte;
   SP_TRY(look(m, &byte, err));
   if (byte != '"') {
     return fail_here(m, byte < 0 ? "the file ends early" : "a key in quotes is expected", err);
   }
-  SP_TRY(pass_string(m, err));
+  return pass_string(m, err);
+}
+
+static enum sp_status pass_colon(struct sp_json_members *m, struct sp_error *err) {
+  int byte;
   SP_TRY(look_past_space(m, &byte, err));
   if (byte != ':') {
     return fail_here(m, "':' is expected after a key", err);
@@ -197,10 +210,32 @@ static enum sp_status pass_key(struct sp_json_members *m, struct sp_error *err) 
   return SP_OK;
 }
 
+/* Passes {"key": of a document whose only member is walked. */
+static enum sp_status pass_outer(struct sp_json_members *m, struct sp_error *err) {
+  int byte;
+  SP_TRY(look_past_space(m, &byte, err));
+  if (byte != '{') {
+    return fail_here(m, byte < 0 ? "the file is empty" : "a JSON object is expected", err);
+  }
+  m->at++;
+  SP_TRY(look_past_space(m, &byte, err));
+  m->start = m->at - 1;
+  SP_TRY(pass_string_key(m, err));
+  struct sp_text key = {m->window.data + m->start + 2, m->at - m->start - 3};
+  if (!sp_text_equal(key, (struct sp_text){m->inside, strlen(m->inside)})) {
+    return sp_fail(err, SP_EINPUT, "%s:%llu: the first member is not \"%s\"",
+                   sp_source_path(m->source), (unsigned long long)m->line, m->inside);
+  }
+  return pass_colon(m, err);
+}
+
 /* Passes the bracket or comma before the next member; *more tells whether there is one. */
 static enum sp_status pass_separator(struct sp_json_members *m, bool *more, struct sp_error *err) {
   int byte;
   *more = true;
+  if (m->place == before_open && m->inside) {
+    SP_TRY(pass_outer(m, err));
+  }
   SP_TRY(look_past_space(m, &byte, err));
   if (m->place == before_open) {
     if (byte != (m->is_object ? '{' : '[')) {
@@ -233,6 +268,14 @@ static enum sp_status pass_end(struct sp_json_members *m, struct sp_error *err) 
   m->at++;
   m->place = after_close;
   SP_TRY(look_past_space(m, &byte, err));
+  if (m->inside) {
+    if (byte != '}') {
+      return fail_here(m, byte < 0 ? "the file ends early" : "the document has another member",
+                       err);
+    }
+    m->at++;
+    SP_TRY(look_past_space(m, &byte, err));
+  }
   return byte < 0 ? SP_OK : fail_here(m, "something follows the end of the JSON document", err);
 }
 
@@ -266,7 +309,8 @@ enum sp_status sp_json_members_next(struct sp_json_members *members, struct sp_t
   m->place = after_member;
   *line = m->member_line = m->line;
   if (m->is_object) {
-    SP_TRY(pass_key(m, err));
+    SP_TRY(pass_string_key(m, err));
+    SP_TRY(pass_colon(m, err));
   }
   SP_TRY(pass_value(m, err));
   if (m->at - m->start > m->ceiling) {

@@ -23,6 +23,13 @@ struct sp_json_members;
 SP_MUST_CHECK enum sp_status sp_json_members_create(struct sp_source *source, char open,
                                                     size_t ceiling, struct sp_json_members **out,
                                                     struct sp_error *err);
+/* As above, of a document that is one object with one member, called `key` (which is kept): walks
+ * the object or array that is its value. */
+SP_MUST_CHECK enum sp_status sp_json_members_create_inside(struct sp_source *source,
+                                                           const char *key, char open,
+                                                           size_t ceiling,
+                                                           struct sp_json_members **out,
+                                                           struct sp_error *err);
 /* NULL is fine. */
 void sp_json_members_destroy(struct sp_json_members *members);
 

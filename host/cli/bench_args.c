@@ -1,6 +1,7 @@
 #include "bench_args.h"
 
 #include "clock.h"
+#include "score_args.h"
 
 #define FIELD(member) offsetof(struct sp_bench_args, member)
 
@@ -11,9 +12,10 @@ static const struct sp_opt options[] = {
      .argument = "DIR",
      .help = "model directory"},
     {.name = "method",
-     .kind = SP_OPT_TEXT,
+     .kind = SP_OPT_LIST,
      .offset = FIELD(options.methods),
      .argument = "NAME[,..]",
+     .choices = sp_method_choices,
      .fallback = "pll",
      .help = "as for score"},
     {.name = "device",

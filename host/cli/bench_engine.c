@@ -78,9 +78,8 @@ static void print_result(const struct sp_workload *w, const struct engine_result
   }
 }
 
-static enum sp_status run_bench_engine(const void *values, const struct sp_operands *operands,
-                                       struct sp_error *err) {
-  const struct sp_bench_args *args = values;
+static enum sp_status bench_engine(const struct sp_bench_args *args,
+                                   const struct sp_operands *operands, struct sp_error *err) {
   struct sp_workload workload;
   struct sp_products *products = NULL;
   struct engine_result result;
@@ -98,6 +97,12 @@ static enum sp_status run_bench_engine(const void *values, const struct sp_opera
   sp_products_destroy(products);
   sp_workload_close(&workload);
   return status;
+}
+
+static enum sp_status run_bench_engine(const void *values, const struct sp_operands *operands,
+                                       struct sp_error *err) {
+  const struct sp_bench_args *args = values;
+  return sp_json_failure(args->json, "bench engine", bench_engine(args, operands, err), err);
 }
 
 static const struct sp_opt engine_options[] = {

@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "commands.h"
 #include "output.h"
+#include "score_args.h"
 #include "score_line.h"
 #include "shard.h"
 #include "tokenizer.h"
@@ -258,9 +259,8 @@ static enum sp_status check_args(const struct io_args *args, const struct sp_ope
   return SP_OK;
 }
 
-static enum sp_status run_bench_io(const void *values, const struct sp_operands *operands,
-                                   struct sp_error *err) {
-  const struct io_args *args = values;
+static enum sp_status bench_io(const struct io_args *args, const struct sp_operands *operands,
+                               struct sp_error *err) {
   SP_TRY(check_args(args, operands, err));
   struct sp_tokenizer *tokenizer;
   SP_TRY(sp_tokenizer_open(args->model, &tokenizer, err));
@@ -274,6 +274,12 @@ static enum sp_status run_bench_io(const void *values, const struct sp_operands 
   return status;
 }
 
+static enum sp_status run_bench_io(const void *values, const struct sp_operands *operands,
+                                   struct sp_error *err) {
+  const struct io_args *args = values;
+  return sp_json_failure(args->json, "bench io", bench_io(args, operands, err), err);
+}
+
 static const struct sp_opt options[] = {
     {.name = "model",
      .kind = SP_OPT_TEXT,
@@ -281,9 +287,10 @@ static const struct sp_opt options[] = {
      .argument = "DIR",
      .help = "model directory, for its tokenizer"},
     {.name = "format",
-     .kind = SP_OPT_TEXT,
+     .kind = SP_OPT_CHOICE,
      .offset = offsetof(struct io_args, format),
      .argument = "NAME",
+     .choices = sp_format_choices,
      .help = "format of the archives, as for score",
      .fallback = "auto"},
     {.name = "repeat",

@@ -68,9 +68,8 @@ static void print_result(const struct masks_result *r) {
   }
 }
 
-static enum sp_status run_bench_masks(const void *values, const struct sp_operands *operands,
-                                      struct sp_error *err) {
-  const struct sp_bench_args *args = values;
+static enum sp_status bench_masks(const struct sp_bench_args *args,
+                                  const struct sp_operands *operands, struct sp_error *err) {
   struct sp_workload workload;
   struct masks_result result;
   SP_TRY(sp_bench_open(args, operands, &workload, err));
@@ -82,6 +81,12 @@ static enum sp_status run_bench_masks(const void *values, const struct sp_operan
   }
   sp_workload_close(&workload);
   return status;
+}
+
+static enum sp_status run_bench_masks(const void *values, const struct sp_operands *operands,
+                                      struct sp_error *err) {
+  const struct sp_bench_args *args = values;
+  return sp_json_failure(args->json, "bench masks", bench_masks(args, operands, err), err);
 }
 
 static const struct sp_opt_group *const groups[] = {&sp_bench_group, NULL};

@@ -106,9 +106,8 @@ static void print_result(const struct savings_result *r) {
   }
 }
 
-static enum sp_status run_bench_savings(const void *values, const struct sp_operands *operands,
-                                        struct sp_error *err) {
-  const struct sp_bench_args *args = values;
+static enum sp_status bench_savings(const struct sp_bench_args *args,
+                                    const struct sp_operands *operands, struct sp_error *err) {
   struct sp_workload workload;
   struct savings_result result;
   float *first = NULL;
@@ -122,6 +121,12 @@ static enum sp_status run_bench_savings(const void *values, const struct sp_oper
   free(first);
   sp_workload_close(&workload);
   return status;
+}
+
+static enum sp_status run_bench_savings(const void *values, const struct sp_operands *operands,
+                                        struct sp_error *err) {
+  const struct sp_bench_args *args = values;
+  return sp_json_failure(args->json, "bench savings", bench_savings(args, operands, err), err);
 }
 
 static const struct sp_opt_group *const groups[] = {&sp_bench_group, NULL};

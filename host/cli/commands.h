@@ -15,6 +15,7 @@ extern const struct sp_command sp_command_plan;
 extern const struct sp_command sp_command_wer;
 extern const struct sp_command sp_command_verify;
 extern const struct sp_command sp_command_cat;
+extern const struct sp_command sp_command_convert;
 extern const struct sp_command sp_command_model;
 extern const struct sp_command sp_command_env;
 extern const struct sp_command sp_command_bench;
@@ -25,12 +26,20 @@ extern const struct sp_command sp_command_bench_io;
 extern const struct sp_command sp_command_bench_wer;
 extern const struct sp_command sp_command_bench_tune;
 extern const struct sp_command sp_command_help;
+extern const struct sp_command sp_command_man;
+extern const struct sp_command sp_command_completion;
+
+/* "io" of "bench io". */
+const char *sp_command_word(const struct sp_command *command);
 
 /* The child that `name` calls, NULL when there is none. */
 const struct sp_command *sp_command_child(const struct sp_command *parent, const char *name);
 /* SP_EUSAGE: no such child, with the nearest one. */
 enum sp_status sp_command_unknown(const struct sp_command *parent, const char *name,
                                   struct sp_error *err);
+/* The command that the words name one below the other; none: the program itself. */
+SP_MUST_CHECK enum sp_status sp_command_find(const struct sp_operands *words,
+                                             const struct sp_command **out, struct sp_error *err);
 
 /* Help of a command on standard output. */
 void sp_help_print(const struct sp_command *command);

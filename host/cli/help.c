@@ -1,8 +1,9 @@
+#include "help.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "commands.h"
-#include "output.h"
 
 enum { help_width = 88, help_column = 26 };
 
@@ -39,27 +40,18 @@ static void print_lines(const char *text, const char *before) {
   }
 }
 
-static void print_choices(const struct sp_opt *option, char *out, size_t capacity) {
-  size_t used = 0;
-  out[0] = '\0';
-  for (const char *rest = option->choices; rest && *rest;) {
-    size_t len = strcspn(rest, ",");
-    if (len > 0 && used + len + 3 < capacity) {
-      used +=
-          (size_t)snprintf(out + used, capacity - used, "%s%.*s", used ? ", " : "", (int)len, rest);
-    }
-    rest += len;
-    rest += *rest == ',';
-  }
-}
-
-static void print_option(const struct sp_opt *option) {
-  char choices[256], text[1024];
-  print_choices(option, choices, sizeof choices);
-  snprintf(text, sizeof text, "%s%s%s%s%s%s%s", option->help, *choices ? ": " : "", choices,
+void sp_option_text(const struct sp_opt *option, char *out, size_t capacity) {
+  char choices[SP_CHOICES_TEXT];
+  sp_choices_join(option->choices, choices, sizeof choices);
+  snprintf(out, capacity, "%s%s%s%s%s%s%s", option->help, *choices ? ": " : "", choices,
            option->kind == SP_OPT_LIST ? " (comma-separated)" : "",
            option->fallback ? " (default: " : "", option->fallback ? option->fallback : "",
            option->fallback ? ")" : "");
+}
+
+static void print_option(const struct sp_opt *option) {
+  char text[SP_OPTION_TEXT];
+  sp_option_text(option, text, sizeof text);
   int wide = printf("  --%s%s%s", option->name, option->argument ? " " : "",
                     option->argument ? option->argument : "");
   if (wide + 2 > help_column) {
@@ -80,15 +72,20 @@ static void print_groups(const struct sp_command *command) {
 }
 
 static void print_children(const struct sp_command *command) {
+  int width = 0;
+  for (const struct sp_command *const *child = command->children; *child; child++) {
+    int name = (int)strlen((*child)->name);
+    width = name > width ? name : width;
+  }
   printf("\nCommands\n");
   for (const struct sp_command *const *child = command->children; *child; child++) {
-    printf("  %-12s %s\n", (*child)->name, (*child)->summary);
+    printf("  %-*s  %s\n", width, (*child)->name, (*child)->summary);
   }
   printf("\n`secondpass help %s%sCOMMAND` says more about one of them.\n", command->name,
          *command->name ? " " : "");
 }
 
-static void print_exit_codes(void) {
+void sp_exit_codes_each(void (*each)(void *context, int code, const char *meaning), void *context) {
   static const struct {
     int code;
     const char *text;
@@ -97,17 +94,22 @@ static void print_exit_codes(void) {
       SP_STATUS_MAP(X)
 #undef X
   };
-  printf("\nExit codes\n");
-  int last = -1;
-  for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-    if (table[i].code == last) {
-      printf("; %s", table[i].text);
-    } else {
-      printf("%s  %-4d %s", last < 0 ? "" : "\n", table[i].code, table[i].text);
+  const size_t n = sizeof table / sizeof table[0];
+  char meaning[256];
+  size_t used = 0;
+  for (size_t i = 0; i < n; i++) {
+    used += (size_t)snprintf(meaning + used, sizeof meaning - used, "%s%s", used ? "; " : "",
+                             table[i].text);
+    if (i + 1 == n || table[i + 1].code != table[i].code) {
+      each(context, table[i].code, meaning);
+      used = 0;
     }
-    last = table[i].code;
   }
-  putchar('\n');
+}
+
+static void print_exit_code(void *context, int code, const char *meaning) {
+  (void)context;
+  printf("  %-4d %s\n", code, meaning);
 }
 
 void sp_help_print(const struct sp_command *command) {
@@ -122,21 +124,16 @@ void sp_help_print(const struct sp_command *command) {
     print_children(command);
   }
   if (command == &sp_command_root) {
-    print_exit_codes();
+    printf("\nExit codes\n");
+    sp_exit_codes_each(print_exit_code, NULL);
   }
 }
 
 static enum sp_status run_help(const void *values, const struct sp_operands *operands,
                                struct sp_error *err) {
   (void)values;
-  const struct sp_command *command = &sp_command_root;
-  for (size_t i = 0; i < operands->n; i++) {
-    const struct sp_command *child = sp_command_child(command, operands->items[i]);
-    if (!child) {
-      return sp_command_unknown(command, operands->items[i], err);
-    }
-    command = child;
-  }
+  const struct sp_command *command;
+  SP_TRY(sp_command_find(operands, &command, err));
   sp_help_print(command);
   return SP_OK;
 }

@@ -9,7 +9,7 @@
 
 #define FIELD(member) offsetof(struct sp_join_args, member)
 
-static const struct sp_opt input[] = {
+static const struct sp_opt scores[] = {
     {.name = "scores",
      .kind = SP_OPT_TEXT,
      .offset = FIELD(scores),
@@ -17,9 +17,9 @@ static const struct sp_opt input[] = {
      .help = "second-pass scores: run directories of `secondpass score`, whose methods name the "
              "scores; NAME=RUN to name them otherwise; RUN+RUN for the runs of several archives; "
              "NAME=FILE for scores made elsewhere (JSONL or TSV with id, i, value)"},
-    {.name = "sign",
+    {.name = "score-sign",
      .kind = SP_OPT_TEXT,
-     .offset = FIELD(sign),
+     .offset = FIELD(score_sign),
      .argument = "NAME=SIGN[,..]",
      .help = "what the values of a file are: cost (lower is better) or logprob",
      .fallback = "logprob"},
@@ -30,12 +30,6 @@ static const struct sp_opt input[] = {
      .choices = "error,null",
      .help = "what a hypothesis is that a file has no score for",
      .fallback = "error"},
-    {.name = "format",
-     .kind = SP_OPT_TEXT,
-     .offset = FIELD(format),
-     .argument = "NAME",
-     .help = "format of the archive, as for score",
-     .fallback = "auto"},
     {.name = "limit",
      .kind = SP_OPT_U64,
      .offset = FIELD(limit),
@@ -45,7 +39,7 @@ static const struct sp_opt input[] = {
      .help = "the first N utterances only",
      .fallback = "all"},
 };
-const struct sp_opt_group sp_join_input = {"Input", input, sizeof input / sizeof *input};
+const struct sp_opt_group sp_join_scores_group = {"Scores", scores, sizeof scores / sizeof *scores};
 
 static const struct sp_opt combine[] = {
     {.name = "first",
@@ -89,9 +83,9 @@ enum sp_status sp_join_args_open(const struct sp_join_args *args,
   struct sp_join_options options = {
       .paths = operands->items,
       .n_paths = operands->n,
-      .format = args->format,
       .limit = args->limit,
-      .scores = {args->scores, args->sign, null ? SP_MISSING_NULL : SP_MISSING_ERROR}};
+      .scores = {args->scores, args->score_sign, null ? SP_MISSING_NULL : SP_MISSING_ERROR}};
+  SP_TRY(sp_archive_args_resolve(&args->archive, &options.archive, err));
   return sp_join_open(&options, out, err);
 }
 
@@ -117,6 +111,12 @@ enum sp_status sp_join_args_combination(const struct sp_join_args *args, struct 
 }
 
 static void say_column(const struct sp_score_column *column) {
+  if (column->other_input) {
+    sp_say(
+        "%s: %s was scored from other files than this archive; ids and counts agree, make sure "
+        "that the texts do",
+        column->name, column->path);
+  }
   if (column->missing > 0) {
     sp_say("%s: %s of the archive missing in %s", column->name,
            sp_count_of(column->missing, "hypothesis", "hypotheses").text, column->path);
@@ -131,11 +131,16 @@ static void say_column(const struct sp_score_column *column) {
   }
   if (!column->is_run && column->positive > 0 && column->negative == 0) {
     sp_say("%s: no log probability in %s is negative; %s", column->name, column->path,
-           column->is_cost ? "are these costs?" : "for costs say --sign NAME=cost");
+           column->is_cost ? "are these costs?" : "for costs say --score-sign NAME=cost");
   }
 }
 
 void sp_join_say(struct sp_join *join, const struct sp_combination *combination) {
+  const struct sp_archive_file *files;
+  size_t n_files;
+  if (sp_join_files(join, &files, &n_files, NULL) == SP_OK) {
+    sp_scores_compare_inputs(sp_join_scores(join), files, n_files);
+  }
   for (size_t k = 0; k < combination->second.n; k++) {
     const struct sp_score_column *column =
         sp_scores_find(sp_join_scores(join), combination->second.items[k].name);

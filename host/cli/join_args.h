@@ -4,19 +4,20 @@
 
 #include <jansson.h>
 
+#include "archive_args.h"
 #include "join.h"
-#include "options.h"
 
 /* The first member of the struct that a command's options fill. */
 struct sp_join_args {
-  const char *format, *scores, *sign, *missing;
+  struct sp_archive_args archive; /* first: see archive_args.h */
+  const char *scores, *score_sign, *missing;
   const char *first, *combine, *length_norm, *bonus;
   uint64_t limit;
   bool json;
 };
 
-extern const struct sp_opt_group sp_join_input;   /* the archive and its scores */
-extern const struct sp_opt_group sp_join_combine; /* the combination, but for the weights */
+extern const struct sp_opt_group sp_join_scores_group; /* second-pass scores */
+extern const struct sp_opt_group sp_join_combine;      /* the combination, but for the weights */
 
 /* SP_EUSAGE without --scores; `command` is for the message. */
 SP_MUST_CHECK enum sp_status sp_join_args_open(const struct sp_join_args *args,

@@ -9,7 +9,6 @@
 
 #include "commands.h"
 #include "output.h"
-#include "suggest.h"
 
 static int finish(enum sp_status status, const struct sp_error *err) {
   if (status != SP_OK) {
@@ -56,21 +55,6 @@ static int run_command(const struct sp_command *command, int argc, char **argv) 
   return code;
 }
 
-static int unknown_option(const struct sp_command *command, const char *argument) {
-  struct sp_error err;
-  struct sp_suggestion suggestion = {.word = argument + strspn(argument, "-")};
-  sp_suggestion_offer(&suggestion, "help");
-  if (command == &sp_command_root) {
-    sp_suggestion_offer(&suggestion, "version");
-  }
-  if (suggestion.best) {
-    sp_fail(&err, SP_EUSAGE, "unknown option %s; did you mean --%s?", argument, suggestion.best);
-  } else {
-    sp_fail(&err, SP_EUSAGE, "unknown option %s; options follow the command's name", argument);
-  }
-  return finish_usage(command, &err);
-}
-
 /* `command` has children: the first argument names one. */
 static int dispatch(const struct sp_command *command, int argc, char **argv) {
   struct sp_error err = {0};
@@ -88,7 +72,8 @@ static int dispatch(const struct sp_command *command, int argc, char **argv) {
     return finish_data(SP_OK, &err);
   }
   if (argv[0][0] == '-') {
-    return unknown_option(command, argv[0]);
+    sp_option_unknown(command, argv[0], &err);
+    return finish_usage(command, &err);
   }
   const struct sp_command *child = sp_command_child(command, argv[0]);
   if (!child) {

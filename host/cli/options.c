@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
 #include "suggest.h"
 
 struct parser {
@@ -19,40 +18,46 @@ void sp_operands_release(struct sp_operands *operands) {
   *operands = (struct sp_operands){0};
 }
 
-static const struct sp_opt *find_option(const struct sp_command *command, struct sp_text name) {
+const struct sp_opt sp_opt_help = {
+    .name = "help", .kind = SP_OPT_FLAG, .help = "explain the command and do nothing else"};
+
+const struct sp_opt *sp_command_option(const struct sp_command *command, size_t i) {
   for (const struct sp_opt_group *const *group = command->groups; group && *group; group++) {
-    for (size_t i = 0; i < (*group)->n; i++) {
-      const struct sp_opt *option = &(*group)->options[i];
-      if (strlen(option->name) == name.len && memcmp(option->name, name.data, name.len) == 0) {
-        return option;
-      }
+    if (i < (*group)->n) {
+      return &(*group)->options[i];
+    }
+    i -= (*group)->n;
+  }
+  return i == 0 ? &sp_opt_help : NULL;
+}
+
+static const struct sp_opt *find_option(const struct sp_command *command, struct sp_text name) {
+  const struct sp_opt *option;
+  for (size_t i = 0; (option = sp_command_option(command, i)); i++) {
+    if (sp_text_equal(sp_word(option->name), name)) {
+      return option;
     }
   }
   return NULL;
 }
 
-static enum sp_status fail_unknown(const struct sp_command *command, const char *argument,
-                                   struct sp_error *err) {
-  const char *word = argument + strspn(argument, "-");
-  char name[64];
-  size_t len = strcspn(word, "=");
-  const char *best = NULL;
-  if (len < sizeof name) {
-    memcpy(name, word, len);
-    name[len] = '\0';
-    struct sp_suggestion suggestion = {.word = name};
-    for (const struct sp_opt_group *const *group = command->groups; group && *group; group++) {
-      for (size_t i = 0; i < (*group)->n; i++) {
-        sp_suggestion_offer(&suggestion, (*group)->options[i].name);
-      }
-    }
-    sp_suggestion_offer(&suggestion, "help");
-    best = suggestion.best;
-  }
+enum sp_status sp_option_unknown(const struct sp_command *command, const char *argument,
+                                 struct sp_error *err) {
   int shown = (int)strcspn(argument, "=");
-  return best ? sp_fail(err, SP_EUSAGE, "unknown option %.*s; did you mean --%s?", shown, argument,
-                        best)
-              : sp_fail(err, SP_EUSAGE, "unknown option %.*s", shown, argument);
+  const char *word = argument + strspn(argument, "-");
+  struct sp_suggestion suggestion = {.word = {word, strcspn(word, "=")}};
+  if (word == argument + 2 && find_option(command, suggestion.word)) {
+    return sp_fail(err, SP_EUSAGE, "%.*s takes no value", shown, argument); /* --help=x */
+  }
+  const struct sp_opt *option;
+  for (size_t i = 0; (option = sp_command_option(command, i)); i++) {
+    sp_suggestion_offer(&suggestion, sp_word(option->name));
+  }
+  struct sp_text best = suggestion.best;
+  return best.len ? sp_fail(err, SP_EUSAGE, "unknown option %.*s; did you mean --%.*s?", shown,
+                            argument, (int)best.len, best.data)
+                  : sp_fail(err, SP_EUSAGE, "unknown option %.*s%s", shown, argument,
+                            command->children ? "; options follow the command's name" : "");
 }
 
 /* Cuts the first member off a comma-separated list. */
@@ -65,43 +70,64 @@ static struct sp_text cut_member(const char **rest) {
   return member;
 }
 
+struct sp_text sp_choice_next(const char **rest) {
+  struct sp_text choice = {0};
+  while (*rest && **rest && choice.len == 0) {
+    choice = cut_member(rest);
+  }
+  return choice;
+}
+
+void sp_choices_join(const char *choices, char *out, size_t capacity) {
+  size_t used = 0;
+  out[0] = '\0';
+  struct sp_text choice;
+  while ((choice = sp_choice_next(&choices)).len > 0 && used + choice.len + 3 < capacity) {
+    used += (size_t)snprintf(out + used, capacity - used, "%s%.*s", used ? ", " : "",
+                             (int)choice.len, choice.data);
+  }
+}
+
 static bool is_choice(const char *choices, struct sp_text word) {
-  while (*choices) {
-    struct sp_text choice = cut_member(&choices);
-    if (choice.len > 0 && sp_text_equal(choice, word)) {
+  struct sp_text choice;
+  while ((choice = sp_choice_next(&choices)).len > 0) {
+    if (sp_text_equal(choice, word)) {
       return true;
     }
   }
   return false;
 }
 
-static enum sp_status fail_choice(const struct sp_opt *option, struct sp_text word,
+/* `name`: of the option; NULL: of an operand. */
+static enum sp_status fail_choice(const char *name, const char *choices, struct sp_text word,
                                   struct sp_error *err) {
-  char list[256] = "";
-  size_t used = 0;
-  for (const char *rest = option->choices; *rest;) {
-    struct sp_text choice = cut_member(&rest);
-    if (choice.len > 0 && used + choice.len + 3 < sizeof list) {
-      used += (size_t)snprintf(list + used, sizeof list - used, "%s%.*s", used ? ", " : "",
-                               (int)choice.len, choice.data);
-    }
+  char list[SP_CHOICES_TEXT];
+  sp_choices_join(choices, list, sizeof list);
+  struct sp_suggestion suggestion = {.word = word};
+  struct sp_text choice;
+  for (const char *rest = choices; (choice = sp_choice_next(&rest)).len > 0;) {
+    sp_suggestion_offer(&suggestion, choice);
   }
-  return sp_fail(err, SP_EUSAGE, "--%s: '%.*s' is none of %s", option->name, (int)word.len,
-                 word.data, list);
+  struct sp_text best = suggestion.best;
+  return sp_fail(err, SP_EUSAGE, "%s%s%s'%.*s' is none of %s%s%.*s%s", name ? "--" : "",
+                 name ? name : "", name ? ": " : "", (int)word.len, word.data, list,
+                 best.len ? "; did you mean '" : "", (int)best.len, best.data,
+                 best.len ? "'?" : "");
 }
 
 static enum sp_status check_choices(const struct sp_opt *option, const char *value,
                                     struct sp_error *err) {
   if (option->kind == SP_OPT_CHOICE) {
     struct sp_text word = {value, strlen(value)};
-    return is_choice(option->choices, word) ? SP_OK : fail_choice(option, word, err);
+    return is_choice(option->choices, word) ? SP_OK
+                                            : fail_choice(option->name, option->choices, word, err);
   }
   const char *rest = value;
   do {
     bool last = !strchr(rest, ',');
     struct sp_text word = cut_member(&rest);
     if (!is_choice(option->choices, word)) {
-      return fail_choice(option, word, err);
+      return fail_choice(option->name, option->choices, word, err);
     }
     if (last) {
       return SP_OK;
@@ -182,7 +208,7 @@ static enum sp_status parse_option(struct parser *parser, const char *argument,
   const struct sp_opt *option =
       is_long ? find_option(parser->command, (struct sp_text){name, len}) : NULL;
   if (!option) {
-    return fail_unknown(parser->command, argument, err);
+    return sp_option_unknown(parser->command, argument, err);
   }
   const char *value = name[len] == '=' ? name + len + 1 : NULL;
   if (option->kind == SP_OPT_FLAG && value) {
@@ -203,15 +229,22 @@ static bool wants_help(int argc, char **argv) {
   return false;
 }
 
-static enum sp_status check_operands(const struct sp_command *command, size_t n,
-                                     const char *surplus, struct sp_error *err) {
+static enum sp_status check_operands(const struct sp_command *command,
+                                     const struct sp_operands *operands, struct sp_error *err) {
+  size_t n = operands->n;
   if (n < command->min_operands) {
     return sp_fail(err, SP_EUSAGE, "an argument is missing; usage: secondpass %s %s", command->name,
                    command->usage);
   }
   if (n > command->max_operands) {
-    return sp_fail(err, SP_EUSAGE, "too many arguments ('%s'); usage: secondpass %s %s", surplus,
-                   command->name, command->usage);
+    return sp_fail(err, SP_EUSAGE, "too many arguments ('%s'); usage: secondpass %s %s",
+                   operands->items[command->max_operands], command->name, command->usage);
+  }
+  for (size_t i = 0; command->operand_choices && i < n; i++) {
+    struct sp_text word = sp_word(operands->items[i]);
+    if (!is_choice(command->operand_choices, word)) {
+      return fail_choice(NULL, command->operand_choices, word, err);
+    }
   }
   return SP_OK;
 }
@@ -240,7 +273,5 @@ enum sp_status sp_options_parse(const struct sp_command *command, int argc, char
       operands->items[operands->n++] = argument;
     }
   }
-  const char *surplus =
-      operands->n > command->max_operands ? operands->items[command->max_operands] : "";
-  return check_operands(command, operands->n, surplus, err);
+  return check_operands(command, operands, err);
 }

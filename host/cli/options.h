@@ -5,11 +5,14 @@
  * --name value, --name=value, flags as --name; operands may stand anywhere; "--" ends
  * the options; "-" is an operand.  An option that is given twice has its last value.  Values are
  * written at `offset` of the caller's zeroed struct; what is not given stays zero or NULL, which
- * stands for the default. Strings point into argv. */
+ * stands for the default. Strings point into argv.
+ *
+ * Shells complete by what `argument` and the last word of `usage` call a value: DIR and RUN are
+ * directories, FILE, OUT and ARCHIVE files, COMMAND and SUBCOMMAND commands. */
 #ifndef SP_CLI_OPTIONS_H
 #define SP_CLI_OPTIONS_H
 
-#include "status.h"
+#include "buf.h"
 
 enum sp_opt_kind {
   SP_OPT_FLAG,   /* bool */
@@ -37,6 +40,9 @@ struct sp_opt_group {
   size_t n;
 };
 
+/* --help, which every command has and the parser handles by itself. */
+extern const struct sp_opt sp_opt_help;
+
 struct sp_operands {
   const char **items; /* (n) owned; the strings are argv's */
   size_t n;
@@ -52,9 +58,23 @@ struct sp_command {
   const struct sp_command *const *children; /* ends with NULL; NULL: the command runs itself */
   size_t values_bytes;                      /* of the struct that the options fill */
   size_t min_operands, max_operands;
+  const char *operand_choices; /* as an option's; NULL: any operand */
   enum sp_status (*run)(const void *values, const struct sp_operands *operands,
                         struct sp_error *err);
 };
+
+/* The options of all groups in order, then sp_opt_help, then NULL. */
+const struct sp_opt *sp_command_option(const struct sp_command *command, size_t i);
+
+/* SP_EUSAGE: the command has no such option, with the nearest one. */
+enum sp_status sp_option_unknown(const struct sp_command *command, const char *argument,
+                                 struct sp_error *err);
+
+/* Cuts the next of comma-separated words off *rest; len 0: none is left. */
+struct sp_text sp_choice_next(const char **rest);
+#define SP_CHOICES_TEXT 512
+/* "auto, f32, bf16"; *out is "" when `choices` is NULL. */
+void sp_choices_join(const char *choices, char *out, size_t capacity);
 
 /* Arguments argv[0 .. argc-1] that follow the command's name. *help: --help or -h was there, and
  * nothing else was checked.  SP_EUSAGE names the argument.  Release the operands also on

@@ -25,6 +25,16 @@ void sp_row(const char *label, const char *format, ...) {
   putchar('\n');
 }
 
+bool sp_is_terminal(FILE *stream) {
+  const char *term = getenv("TERM");
+  return term && strcmp(term, "dumb") != 0 && isatty(fileno(stream));
+}
+
+bool sp_use_colour(FILE *stream) {
+  const char *no_color = getenv("NO_COLOR");
+  return !(no_color && *no_color) && sp_is_terminal(stream);
+}
+
 enum sp_status sp_stdout_close(struct sp_error *err) {
   errno = 0;
   if (fflush(stdout) != 0 || ferror(stdout)) {
@@ -151,4 +161,14 @@ enum sp_status sp_json_print(json_t *object, FILE *to, struct sp_error *err) {
     return sp_fail_errno(err, SP_EIO, to == stdout ? "standard output" : "standard error");
   }
   return SP_OK;
+}
+
+enum sp_status sp_json_failure(bool json, const char *command, enum sp_status status,
+                               const struct sp_error *err) {
+  if (json && status != SP_OK && status != SP_EUSAGE) {
+    struct sp_error lost; /* the failure at hand says more than a lost object */
+    enum sp_status printed = sp_json_print(sp_json_begin(command, status, err), stdout, &lost);
+    (void)printed;
+  }
+  return status;
 }

@@ -16,6 +16,12 @@ void sp_say(const char *format, ...) SP_PRINTF(1, 2);
 /* One row of a table on standard output. */
 void sp_row(const char *label, const char *format, ...) SP_PRINTF(2, 3);
 
+/* A stream that a person looks at and whose terminal takes control sequences. */
+bool sp_is_terminal(FILE *stream);
+/* Whether what is written to `stream` may be coloured: on such a terminal, unless NO_COLOR is set
+ * and not empty (no-color.org). */
+bool sp_use_colour(FILE *stream);
+
 /* Flushes standard output: SP_EIO when anything written to it was lost. */
 SP_MUST_CHECK enum sp_status sp_stdout_close(struct sp_error *err);
 
@@ -50,6 +56,10 @@ json_t *sp_json_real(double value);
 /* The object that every --json begins with:
  * {"schema":1,"command":..,"exit_code":..,"error":null or the message}. */
 json_t *sp_json_begin(const char *command, enum sp_status status, const struct sp_error *err);
+/* With --json a failure is an object too, for commands whose object has nothing more to say then:
+ * unless `status` is SP_OK or SP_EUSAGE, prints it on standard output. Returns `status`. */
+SP_MUST_CHECK enum sp_status sp_json_failure(bool json, const char *command, enum sp_status status,
+                                             const struct sp_error *err);
 /* Prints one line and drops the reference. */
 SP_MUST_CHECK enum sp_status sp_json_print(json_t *object, FILE *to, struct sp_error *err);
 

@@ -3,7 +3,6 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -14,16 +13,10 @@
 static const double intervals[] = {
     [SP_PROGRESS_TTY] = 0.2, [SP_PROGRESS_PLAIN] = 10, [SP_PROGRESS_JSON] = 1};
 
-static enum sp_progress_mode choose_mode(void) {
-  const char *term = getenv("TERM");
-  bool dumb = !term || strcmp(term, "dumb") == 0;
-  return isatty(STDERR_FILENO) && !dumb ? SP_PROGRESS_TTY : SP_PROGRESS_PLAIN;
-}
-
 void sp_progress_init(struct sp_progress_view *view, const char *name) {
   *view = (struct sp_progress_view){0};
   if (!name || strcmp(name, "auto") == 0) {
-    view->mode = choose_mode();
+    view->mode = sp_is_terminal(stderr) ? SP_PROGRESS_TTY : SP_PROGRESS_PLAIN;
   } else if (strcmp(name, "none") != 0) {
     view->mode = strcmp(name, "tty") == 0    ? SP_PROGRESS_TTY
                  : strcmp(name, "json") == 0 ? SP_PROGRESS_JSON

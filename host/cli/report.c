@@ -104,10 +104,12 @@ static enum sp_status check(struct making *making, struct sp_error *err) {
 
 static enum sp_status open_report(struct making *making, struct sp_error *err) {
   const struct report_args *args = making->args;
+  struct sp_archive_options archive;
+  SP_TRY(sp_archive_args_resolve(&args->join.archive, &archive, err));
   const struct sp_report_options options = {
       .paths = making->archive.items,
       .n_paths = making->archive.n,
-      .format = args->join.format,
+      .archive = archive,
       .limit = args->join.limit,
       .unit = sp_wer_args_unit(&making->wer),
       .normalize = making->wer.normalize,
@@ -127,14 +129,21 @@ static enum sp_status add_run(struct making *making, size_t run, struct sp_error
   const char *path = part_of(&making->weights, run);
   struct sp_weights_file weights;
   struct sp_scores_options scores = {
-      making->runs->items[run], join->sign,
+      making->runs->items[run], join->score_sign,
       join->missing && strcmp(join->missing, "null") == 0 ? SP_MISSING_NULL : SP_MISSING_ERROR};
   SP_TRY(sp_weights_args_read(join, part_of(&making->weight, run), path, &weights, err));
   SP_TRY(sp_combination_check(&weights.combination, err));
   SP_TRY(sp_report_add(making->report, &scores, &weights.combination, err));
   const struct sp_report_run *added = making->report->runs[run];
-  for (size_t k = 0; path && k < weights.combination.second.n; k++) {
-    sp_weights_args_say(&weights, k, added->scores[k].model_hash, added->scores[k].path, path);
+  for (size_t k = 0; k < weights.combination.second.n; k++) {
+    const struct sp_report_score *score = &added->scores[k];
+    if (path) {
+      sp_weights_args_say(&weights, k, score->model_hash, score->path, path);
+    }
+    if (score->other_input) {
+      sp_say("%s: %s was scored from other files than this archive; make sure that texts agree",
+             score->name, score->path);
+    }
   }
   return SP_OK;
 }
@@ -235,12 +244,6 @@ static const struct sp_opt input[] = {
      .offset = FIELD(archive),
      .argument = "FILE[,..]",
      .help = "the archive that was scored, with references"},
-    {.name = "format",
-     .kind = SP_OPT_TEXT,
-     .offset = FIELD(join.format),
-     .argument = "NAME",
-     .help = "format of the archive, as for score",
-     .fallback = "auto"},
     {.name = "limit",
      .kind = SP_OPT_U64,
      .offset = FIELD(join.limit),
@@ -249,9 +252,9 @@ static const struct sp_opt input[] = {
      .max = UINT64_MAX,
      .help = "the first N utterances only",
      .fallback = "all"},
-    {.name = "sign",
+    {.name = "score-sign",
      .kind = SP_OPT_TEXT,
-     .offset = FIELD(join.sign),
+     .offset = FIELD(join.score_sign),
      .argument = "NAME=SIGN[,..]",
      .help = "what the values of a file are: cost (lower is better) or logprob",
      .fallback = "logprob"},
@@ -341,13 +344,15 @@ static const struct sp_opt output[] = {
      .offset = FIELD(join.json),
      .help = "print the summary as one JSON object"},
 };
-static const struct sp_opt_group input_group = {"Input", input, sizeof input / sizeof *input};
+static const struct sp_opt_group input_group = {"Archive and scores", input,
+                                                sizeof input / sizeof *input};
 static const struct sp_opt_group weights_group = {"Weights", weights,
                                                   sizeof weights / sizeof *weights};
 static const struct sp_opt_group count_group = {"Counting", count, sizeof count / sizeof *count};
 static const struct sp_opt_group output_group = {"Output", output, sizeof output / sizeof *output};
-static const struct sp_opt_group *const groups[] = {&input_group, &sp_join_combine, &weights_group,
-                                                    &count_group, &output_group,    NULL};
+static const struct sp_opt_group *const groups[] = {
+    &input_group, &sp_archive_input, &sp_join_combine, &weights_group, &count_group, &output_group,
+    NULL};
 
 const struct sp_command sp_command_report = {
     .name = "report",

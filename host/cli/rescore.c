@@ -172,10 +172,11 @@ static const struct sp_opt output[] = {
      .argument = "FILE|-",
      .help = "where the result goes; compressed when the name ends in .zst"},
     {.name = "to",
-     .kind = SP_OPT_TEXT,
+     .kind = SP_OPT_CHOICE,
      .offset = offsetof(struct rescore_args, to),
      .argument = "FORMAT",
-     .help = "jsonl: whole lists, best first; trn, kaldi-text, text: the best hypothesis",
+     .choices = sp_archive_outputs,
+     .help = "whole lists, best first; trn, kaldi-text, text: the best hypothesis",
      .fallback = "jsonl"},
     {.name = "nbest",
      .kind = SP_OPT_SIZE,
@@ -193,8 +194,9 @@ static const struct sp_opt output[] = {
 static const struct sp_opt_group weights_group = {"Weights", options,
                                                   sizeof options / sizeof *options};
 static const struct sp_opt_group output_group = {"Output", output, sizeof output / sizeof *output};
-static const struct sp_opt_group *const groups[] = {&sp_join_input, &sp_join_combine,
-                                                    &weights_group, &output_group, NULL};
+static const struct sp_opt_group *const groups[] = {&sp_archive_input, &sp_join_scores_group,
+                                                    &sp_join_combine,  &weights_group,
+                                                    &output_group,     NULL};
 
 const struct sp_command sp_command_rescore = {
     .name = "rescore",

@@ -7,16 +7,17 @@
 #include "archive.h"
 #include "output.h"
 #include "score_line.h"
+#include "tsv_columns.h"
 
 #define FIELD(member) offsetof(struct sp_score_args, member)
 
 /* the lists of formats and methods come from the readers' and writers' own tables */
-static const char formats[] =
+const char sp_format_choices[] =
 #define X(name, option, text) option ","
     SP_ARCHIVE_FORMAT_MAP(X)
 #undef X
     ;
-static const char methods[] =
+const char sp_method_choices[] =
 #define X(name, key, token_key) key ","
     SP_METHOD_MAP(X)
 #undef X
@@ -32,16 +33,29 @@ static const struct sp_opt what[] = {
      .kind = SP_OPT_LIST,
      .offset = FIELD(options.methods),
      .argument = "NAME[,..]",
-     .choices = methods,
+     .choices = sp_method_choices,
      .fallback = "pll",
      .help = "what is computed of each hypothesis"},
     {.name = "format",
      .kind = SP_OPT_CHOICE,
      .offset = FIELD(options.format),
      .argument = "NAME",
-     .choices = formats,
+     .choices = sp_format_choices,
      .fallback = "auto, told from the content",
      .help = "format of the archives"},
+    {.name = "tsv",
+     .kind = SP_OPT_TEXT,
+     .offset = FIELD(options.tsv),
+     .argument = "COLUMNS",
+     .fallback = SP_TSV_DEFAULT,
+     .help = "columns of tsv archives, from 1"},
+    {.name = "beam-size",
+     .kind = SP_OPT_SIZE,
+     .offset = FIELD(options.beam_size),
+     .argument = "N",
+     .min = 1,
+     .max = 1000000,
+     .help = "lines of an utterance in nemo-tsv archives, which do not tell"},
     {.name = "limit",
      .kind = SP_OPT_U64,
      .offset = FIELD(options.limit),

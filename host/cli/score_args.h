@@ -13,6 +13,9 @@ struct sp_score_args {
   bool list; /* plan */
 };
 
+/* choices of --format and --method */
+extern const char sp_format_choices[], sp_method_choices[];
+
 extern const struct sp_opt_group sp_score_what;   /* model, methods, how text is read */
 extern const struct sp_opt_group sp_score_work;   /* device, dtype, threads, sizes */
 extern const struct sp_opt_group sp_score_output; /* --out and what is written */

@@ -10,8 +10,9 @@ static size_t min3(size_t a, size_t b, size_t c) {
   return low < c ? low : c;
 }
 
-size_t sp_letter_distance(const char *a, const char *b) {
-  size_t la = strlen(a), lb = strlen(b);
+static size_t distance_between(struct sp_text x, struct sp_text y) {
+  const char *a = x.data, *b = y.data;
+  size_t la = x.len, lb = y.len;
   if (la > max_word || lb > max_word) {
     return SIZE_MAX;
   }
@@ -34,17 +35,18 @@ size_t sp_letter_distance(const char *a, const char *b) {
   return rows[la % 3][lb];
 }
 
-void sp_suggestion_offer(struct sp_suggestion *suggestion, const char *candidate) {
-  size_t len = strlen(suggestion->word);
-  size_t distance = sp_letter_distance(suggestion->word, candidate);
-  bool begins = len >= 2 && strncmp(suggestion->word, candidate, len) == 0;
+void sp_suggestion_offer(struct sp_suggestion *suggestion, struct sp_text candidate) {
+  struct sp_text word = suggestion->word;
+  size_t distance = distance_between(word, candidate);
+  bool begins = word.len >= 2 && word.len <= candidate.len &&
+                memcmp(word.data, candidate.data, word.len) == 0;
   if (begins) {
     distance = 1;
   }
-  if (distance > (strlen(candidate) + 2) / 3) {
+  if (distance > (candidate.len + 2) / 3) {
     return;
   }
-  if (!suggestion->best || distance < suggestion->distance) {
+  if (suggestion->best.len == 0 || distance < suggestion->distance) {
     suggestion->best = candidate;
     suggestion->distance = distance;
   }

@@ -414,8 +414,8 @@ static const struct sp_opt output[] = {
 static const struct sp_opt_group search_group = {"Search", options,
                                                  sizeof options / sizeof *options};
 static const struct sp_opt_group output_group = {"Output", output, sizeof output / sizeof *output};
-static const struct sp_opt_group *const groups[] = {&sp_join_input, &sp_join_combine, &search_group,
-                                                    &output_group, NULL};
+static const struct sp_opt_group *const groups[] = {
+    &sp_archive_input, &sp_join_scores_group, &sp_join_combine, &search_group, &output_group, NULL};
 
 const struct sp_command sp_command_tune = {
     .name = "tune",

@@ -74,7 +74,7 @@ static json_t *make_identity(const struct sp_settings *settings, const struct sp
   list_methods(settings->methods, methods, sizeof methods);
   json_t *eos =
       settings->eos.len ? json_stringn(settings->eos.data, settings->eos.len) : json_null();
-  return json_pack(
+  json_t *identity = json_pack(
       "{s:i, s:s, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:I, "
       "s:s}",
       "score_version", score_version, "model_hash", context->model_hash, "inputs",
@@ -85,6 +85,14 @@ static json_t *make_identity(const struct sp_settings *settings, const struct sp
       "cls_negated", context->negate_cls, "per_token", options->per_token, "with_text",
       options->with_text, "limit", (json_int_t)options->limit, "shard_utts", (json_int_t)shard_utts,
       "shards", (json_int_t)shards, "output", "jsonl.zst");
+  /* what few formats take is there only when it was given */
+  if (options->tsv) {
+    json_object_set_new(identity, "tsv", json_string(options->tsv));
+  }
+  if (options->beam_size > 0) {
+    json_object_set_new(identity, "beam_size", json_integer((json_int_t)options->beam_size));
+  }
+  return identity;
 }
 
 json_t *sp_manifest_make(const struct sp_settings *settings, const struct sp_context *context,

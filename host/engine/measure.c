@@ -75,8 +75,8 @@ static enum sp_status read_archive(struct sp_workload *w, struct sp_error *err) 
   struct sp_archive *archive;
   struct sp_text_rule rule = {0};
   struct sp_case_look look = {0};
-  SP_TRY(
-      sp_archive_open(options->archives, options->n_archives, w->settings.format, &archive, err));
+  SP_TRY(sp_archive_open_with(options->archives, options->n_archives, &w->settings.archive,
+                              &archive, err));
   enum sp_status status = read_into(w, archive, err);
   sp_archive_close(archive);
   SP_TRY(status);

@@ -130,7 +130,7 @@ static enum sp_status plan_all(struct planner *p, struct sp_error *err) {
   s->shards = (size_t)((p->scan.counts.utts + s->shard_utts - 1) / s->shard_utts);
   describe(p);
   SP_TRY(sp_text_rule_init(&p->rule, p->settings, p->context, p->scan.letter_case, err));
-  SP_TRY(sp_archive_open(options->archives, options->n_archives, p->settings->format,
+  SP_TRY(sp_archive_open_with(options->archives, options->n_archives, &p->settings->archive,
                          &p->run.archive, err));
   for (size_t shard = 0; shard < s->shards; shard++) {
     SP_TRY(plan_shard(p, shard, err));

@@ -210,7 +210,7 @@ static enum sp_status score_open_shards(struct directory *d, struct sp_error *er
                                 .finish = finish_shard,
                                 .tick = tick,
                                 .callback_context = d};
-  SP_TRY(sp_archive_open(d->spool.paths, d->spool.n_paths, d->run->settings->format,
+  SP_TRY(sp_archive_open_with(d->spool.paths, d->spool.n_paths, &d->run->settings->archive,
                          &d->run->archive, err));
   SP_TRY(sp_pool_create(&rules, &d->run->pool, err));
   for (size_t shard = 0; shard < d->shards; shard++) {

@@ -77,7 +77,7 @@ static enum sp_status stream_all(struct stream *stream, struct sp_job *first,
   uint64_t read;
   enum sp_letter_case letter_case;
   SP_TRY(sp_id_set_create(SP_ID_SET_MEMORY, NULL, &stream->ids, err));
-  SP_TRY(sp_archive_open(options->archives, options->n_archives, run->settings->format,
+  SP_TRY(sp_archive_open_with(options->archives, options->n_archives, &run->settings->archive,
                          &run->archive, err));
   SP_TRY(sp_run_read(run, first, left < SP_CASE_LOOK_UTTS ? left : SP_CASE_LOOK_UTTS, &read,
                      see_utt, stream, err));

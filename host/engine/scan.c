@@ -58,7 +58,7 @@ static enum sp_status look_at_case(const struct sp_settings *settings,
                                    size_t n_paths, struct sp_scan *scan, struct sp_error *err) {
   struct sp_archive *archive;
   struct sp_case_look look = {0};
-  SP_TRY(sp_archive_open(paths, n_paths, settings->format, &archive, err));
+  SP_TRY(sp_archive_open_with(paths, n_paths, &settings->archive, &archive, err));
   enum sp_status status = SP_OK;
   uint64_t limit = settings->options->limit;
   uint64_t utts = limit && limit < SP_CASE_LOOK_UTTS ? limit : SP_CASE_LOOK_UTTS;
@@ -171,7 +171,7 @@ enum sp_status sp_scan_archive(const struct sp_settings *settings, const struct 
   SP_TRY_GOTO(look_at_case(settings, context, paths, n_paths, out, err), release);
   SP_TRY_GOTO(sp_text_rule_init(&s.rule, settings, context, out->letter_case, err), release);
   SP_TRY_GOTO(sp_id_set_create(SP_ID_SET_MEMORY, NULL, &s.ids, err), release);
-  SP_TRY_GOTO(sp_archive_open(paths, n_paths, settings->format, &s.archive, err), release);
+  SP_TRY_GOTO(sp_archive_open_with(paths, n_paths, &settings->archive, &s.archive, err), release);
   out->format = sp_archive_get_format(s.archive);
   SP_TRY_GOTO(scan_all(&s, err), release);
   status = keep_files(&s, err);

@@ -122,7 +122,10 @@ enum sp_status sp_settings_resolve(const struct sp_score_options *options, struc
   if (options->n_archives == 0) {
     return sp_fail(err, SP_EUSAGE, "no archive was given");
   }
-  SP_TRY(sp_archive_format_parse(options->format ? options->format : "auto", &out->format, err));
+  SP_TRY(sp_archive_format_parse(options->format ? options->format : "auto", &out->archive.format,
+                                 err));
+  out->archive.tsv = options->tsv;
+  out->archive.beam_size = options->beam_size;
   SP_TRY(each_word("--method", options->methods ? options->methods : "pll", add_method,
                    &out->methods, err));
   SP_TRY(choose("--on-long", options->on_long, long_names, 3, &choice, err));

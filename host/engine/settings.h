@@ -12,7 +12,7 @@ enum sp_cls_sign { SP_SIGN_AUTO, SP_SIGN_LOGPROB, SP_SIGN_COST };
 
 struct sp_settings {
   const struct sp_score_options *options; /* the caller's; paths, callbacks, numbers */
-  enum sp_archive_format format;
+  struct sp_archive_options archive; /* how the archives are read */
   unsigned methods; /* bits 1u << enum sp_method */
   enum sp_on_long on_long;
   enum sp_letter_case letter_case;

@@ -87,6 +87,8 @@ struct sp_score_options {
   const char *const *archives;    /* (n_archives) files, directories or "-" */
   size_t n_archives;
   const char *format;             /* "auto" */
+  const char *tsv;                /* of format tsv: columns, "id=1,text=2,score=3,ref=4" */
+  size_t beam_size;               /* of format nemo-tsv: lines of an utterance */
   const char *methods;            /* "pll"; pll, pll_l2r, cls, maskless, comma-separated */
   const char *out;                /* run directory, or "-": lines go to `sink` */
   const char *device;             /* "cpu", "cuda" (all GPUs), "cuda:0,2", "auto" */

@@ -186,13 +186,13 @@ static double within_limit(double value) {
   return fabs(value) <= SP_SCORE_LIMIT ? value : NAN;
 }
 
-/* The one place that knows the first-pass components of a hypothesis; "score" is the total. */
+/* "score" is the first pass's total. */
 static bool component_value(const struct sp_hyp *hyp, const char *name, double *value) {
   if (strcmp(name, "score") == 0) {
     *value = hyp->score;
     return hyp->has_score;
   }
-  return false;
+  return sp_hyp_component(hyp, (struct sp_text){name, strlen(name)}, value);
 }
 
 static double first_of(const struct sp_named_weights *first, const struct sp_hyp *hyp) {

@@ -11,8 +11,8 @@
  * A length of 0 counts as 1.  Words are parted by blanks (whitespace.h).
  *
  * Null scores  a hypothesis that lacks a used score, or has one beyond SP_SCORE_LIMIT either way,
- *              has no total (NaN) and comes after all that have one, in original order. Used is what
- *              the combination names, with whatever weight.
+ *              has no total (NaN) and comes after all that have one, in original order. Used is
+ *              what the combination names, with whatever weight.
  * Order        higher totals first, equal totals in original order.
  * Exactness    totals are doubles, added in the order of the formula by sp_total alone: tuning and
  *              reranking see the same bits. */

@@ -15,11 +15,8 @@ struct sp_join {
 static enum sp_status open_parts(struct sp_join *join, const struct sp_join_options *options,
                                  struct sp_error *err) {
   enum { id_bytes = 256 << 20 };
-  enum sp_archive_format format = SP_FORMAT_AUTO;
-  if (options->format) {
-    SP_TRY(sp_archive_format_parse(options->format, &format, err));
-  }
-  SP_TRY(sp_archive_open(options->paths, options->n_paths, format, &join->archive, err));
+  SP_TRY(sp_archive_open_with(options->paths, options->n_paths, &options->archive, &join->archive,
+                              err));
   SP_TRY(sp_scores_open(&options->scores, &join->scores, err));
   return sp_id_set_create(id_bytes, NULL, &join->ids, err);
 }

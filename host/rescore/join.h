@@ -14,8 +14,8 @@ extern "C" {
 struct sp_join_options {
   const char *const *paths; /* (n_paths) of the archive */
   size_t n_paths;
-  const char *format; /* NULL: told from the content */
-  uint64_t limit;     /* 0: all; else the first utterances only */
+  struct sp_archive_options archive;
+  uint64_t limit; /* 0: all; else the first utterances only */
   struct sp_scores_options scores;
 };
 

@@ -61,7 +61,7 @@ struct sp_weight_run sp_curve_run_at(const struct sp_curve *curve, double weight
 
 struct sp_line_best {
   double weight;
-  uint64_t errors;             /* what reranking the archive at `weight` gives: it was done */
+  uint64_t errors;               /* what reranking the archive at `weight` gives: it was done */
   struct sp_weight_run interval; /* the run that `weight` is from */
 };
 

@@ -326,7 +326,11 @@ static enum sp_status judge(struct reading *reading, struct sp_error *err) {
 /* Once scores are read: their counts and where they come from. */
 static enum sp_status take_scores(struct reading *reading, struct sp_error *err) {
   struct sp_report_run *run = reading->run;
-  const struct sp_scores *scores = sp_join_scores(reading->join);
+  struct sp_scores *scores = sp_join_scores(reading->join);
+  const struct sp_archive_file *files;
+  size_t n_files;
+  SP_TRY(sp_join_files(reading->join, &files, &n_files, err));
+  sp_scores_compare_inputs(scores, files, n_files);
   for (size_t k = 0; k < run->combination.second.n; k++) {
     const struct sp_named_weight *weight = &run->combination.second.items[k];
     const struct sp_score_column *column = sp_scores_find(scores, weight->name);
@@ -341,6 +345,7 @@ static enum sp_status take_scores(struct reading *reading, struct sp_error *err)
     out->hyps = column->hyps;
     out->nulls = column->nulls;
     out->missing = column->missing;
+    out->other_input = column->other_input;
     bool seen = !column->is_run;
     for (size_t j = 0; j < k && !seen; j++) {
       seen = strcmp(run->scores[j].path, column->path) == 0;
@@ -394,7 +399,7 @@ static enum sp_status open_reading(struct reading *reading, const struct sp_scor
   struct sp_report_run *run = reading->run;
   struct sp_join_options join = {.paths = options->paths,
                                  .n_paths = options->n_paths,
-                                 .format = options->format,
+                                 .archive = options->archive,
                                  .limit = options->limit,
                                  .scores = *scores};
   run->name = strdup(scores->spec);

@@ -24,8 +24,8 @@ enum { sp_oracle_sizes = 6, sp_curve_samples = 201 };
 struct sp_report_options {
   const char *const *paths; /* (n_paths) of the archive */
   size_t n_paths;
-  const char *format; /* NULL: told from the content */
-  uint64_t limit;     /* 0: all */
+  struct sp_archive_options archive;
+  uint64_t limit; /* 0: all */
   enum sp_unit unit;
   const char *normalize; /* a profile, text_profile.h */
   size_t replicates;
@@ -73,6 +73,7 @@ struct sp_report_score {
   double weight;
   char *path, *model_hash; /* owned; the hash is "" for scores from a file */
   uint64_t hyps, nulls, missing;
+  bool other_input; /* a run of other files than the archive's: texts may differ */
 };
 
 /* One system: the archive reranked by one combination. */

@@ -201,7 +201,8 @@ static void put_scores(struct sp_markup *to, const struct sp_report_run *run) {
                   sp_digits(score->weight).text, sp_grouped(score->hyps).text,
                   sp_grouped(score->nulls).text, sp_grouped(score->missing).text);
     sp_markup_string(to, score->path);
-    sp_markup_put(to, "</code></td></tr>\n");
+    sp_markup_put(to, "</code>%s</td></tr>\n",
+                  score->other_input ? "<br/>made from other files than this archive" : "");
   }
   sp_markup_put(to, "</tbody></table></div>\n");
 }

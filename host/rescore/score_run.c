@@ -110,6 +110,17 @@ const struct sp_score_run_info *sp_score_run_get_info(const struct sp_score_run 
   return &run->info;
 }
 
+bool sp_score_run_read_file(const struct sp_score_run *run, const char *xxh128) {
+  const json_t *inputs = json_object_get(json_object_get(run->manifest, "identity"), "inputs");
+  for (size_t i = 0; i < json_array_size(inputs); i++) {
+    const char *own = json_string_value(json_object_get(json_array_get(inputs, i), "xxh128"));
+    if (own && strcmp(own, xxh128) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 static enum sp_status open_shard(struct sp_score_run *run, struct sp_error *err) {
   struct sp_buf path = {0};
   bool found;

@@ -29,6 +29,8 @@ SP_MUST_CHECK enum sp_status sp_score_run_open(const char *path, struct sp_score
 /* NULL is fine. */
 void sp_score_run_close(struct sp_score_run *run);
 const struct sp_score_run_info *sp_score_run_get_info(const struct sp_score_run *run);
+/* Was a file of these bytes (source.h, xxh128) among the run's input? */
+bool sp_score_run_read_file(const struct sp_score_run *run, const char *xxh128);
 /* *line is valid until the next call. After a failure only close is allowed. */
 SP_MUST_CHECK enum sp_status sp_score_run_next(struct sp_score_run *run, struct sp_score_line *line,
                                                bool *found, struct sp_error *err);

@@ -129,7 +129,7 @@ static enum sp_status add_chain(struct sp_scores *scores, const char *name, char
   return SP_OK;
 }
 
-/* *is_cost: what --sign says of the name. */
+/* *is_cost: what --score-sign says of the name. */
 static enum sp_status read_sign(const char *signs, const char *name, bool *is_cost, bool *said,
                                 struct sp_error *err) {
   size_t len = strlen(name);
@@ -141,8 +141,8 @@ static enum sp_status read_sign(const char *signs, const char *name, bool *is_co
       *is_cost = sp_text_equal(value, SP_TEXT_LITERAL("cost"));
       *said = true;
       if (!*is_cost && !sp_text_equal(value, SP_TEXT_LITERAL("logprob"))) {
-        return sp_fail(err, SP_EUSAGE, "--sign: '%.*s' is neither cost nor logprob", (int)value.len,
-                       value.data);
+        return sp_fail(err, SP_EUSAGE, "--score-sign: '%.*s' is neither cost nor logprob",
+                       (int)value.len, value.data);
       }
     }
     rest += wide + (rest[wide] == ',');
@@ -222,7 +222,8 @@ static enum sp_status add_item(struct sp_scores *scores, struct sp_text item, co
       SP_TRY(read_sign(signs, name, &is_cost, &said, err));
     }
     return said ? sp_fail(err, SP_EUSAGE,
-                          "--sign: %s comes from a run, whose scores are log probabilities", name)
+                          "--score-sign: %s comes from a run, whose scores are log probabilities",
+                          name)
                 : add_chain(scores, name, path, err);
   }
   if (!named) {
@@ -235,7 +236,7 @@ static enum sp_status add_item(struct sp_scores *scores, struct sp_text item, co
   return add_file(scores, name, path, signs, err);
 }
 
-/* Every name that --sign mentions is a score. */
+/* Every name that --score-sign mentions is a score. */
 static enum sp_status check_signs(const struct sp_scores *scores, const char *signs,
                                   struct sp_error *err) {
   for (const char *rest = signs ? signs : ""; *rest;) {
@@ -247,8 +248,9 @@ static enum sp_status check_signs(const struct sp_scores *scores, const char *si
           !column->is_run && strlen(column->name) == len && strncmp(column->name, rest, len) == 0;
     }
     if (!known) {
-      return sp_fail(err, SP_EUSAGE, "--sign: '%.*s' is not NAME=cost or NAME=logprob of a file",
-                     (int)wide, rest);
+      return sp_fail(err, SP_EUSAGE,
+                     "--score-sign: '%.*s' is not NAME=cost or NAME=logprob of a file", (int)wide,
+                     rest);
     }
     rest += wide + (rest[wide] == ',');
   }
@@ -307,6 +309,25 @@ size_t sp_scores_count(const struct sp_scores *scores) {
 
 const struct sp_score_column *sp_scores_column(const struct sp_scores *scores, size_t column) {
   return &scores->columns[column];
+}
+
+static bool chain_read_file(const struct chain *chain, const char *xxh128) {
+  for (size_t r = 0; r < chain->n; r++) {
+    if (sp_score_run_read_file(chain->runs[r], xxh128)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void sp_scores_compare_inputs(struct sp_scores *scores, const struct sp_archive_file *files,
+                              size_t n_files) {
+  for (size_t k = 0; k < scores->n; k++) {
+    for (size_t i = 0; i < n_files && scores->origins[k].chain; i++) {
+      scores->columns[k].other_input |=
+          !chain_read_file(scores->origins[k].chain, files[i].digest.xxh128);
+    }
+  }
 }
 
 static enum sp_status fail_unknown(const struct sp_scores *scores, const char *name,

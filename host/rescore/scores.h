@@ -36,6 +36,7 @@ struct sp_scores_options {
 struct sp_score_column {
   char name[sp_score_name_max + 1];
   bool is_run, is_cost;
+  bool other_input;            /* see sp_scores_compare_inputs */
   const char *path;            /* of the file or the first run */
   const char *model_hash;      /* of a run; "" otherwise */
   const char *signature;       /* the same; of a file "xxh128:" and the hash of its bytes */
@@ -53,6 +54,11 @@ SP_MUST_CHECK enum sp_status sp_scores_open(const struct sp_scores_options *opti
 void sp_scores_close(struct sp_scores *scores);
 size_t sp_scores_count(const struct sp_scores *scores);
 const struct sp_score_column *sp_scores_column(const struct sp_scores *scores, size_t column);
+
+/* Marks the columns whose runs read other files than these: their texts may differ, whatever the
+ * ids. */
+void sp_scores_compare_inputs(struct sp_scores *scores, const struct sp_archive_file *files,
+                              size_t n_files);
 
 /* The scores that next hands out, in the order of `wanted`; SP_EUSAGE when one is not there. */
 SP_MUST_CHECK enum sp_status sp_scores_select(struct sp_scores *scores,

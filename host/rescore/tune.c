@@ -112,11 +112,14 @@ static enum sp_status measure_gain(const struct sp_lists *lists, const struct sp
 }
 
 static void sample_axis(const struct sp_curve *curve, struct sp_tune_axis *axis) {
+  double reach = 4 * fmax(fabs(axis->interval.from), fabs(axis->interval.to));
+  double from = reach > 0 ? fmax(curve->lo, -reach) : curve->lo;
+  double to = reach > 0 ? fmin(curve->hi, reach) : curve->hi;
   for (int i = 0; i < sp_tune_samples; i++) {
     double share = (double)i / (sp_tune_samples - 1);
-    axis->weights[i] = curve->lo + share * (curve->hi - curve->lo);
+    axis->weights[i] = from + share * (to - from);
   }
-  axis->weights[sp_tune_samples - 1] = curve->hi;
+  axis->weights[sp_tune_samples - 1] = to;
   sp_curve_sample(curve, axis->weights, sp_tune_samples, axis->errors);
 }
 
@@ -129,8 +132,8 @@ static enum sp_status describe_axis(struct descent *descent, size_t dim, struct 
   enum sp_status status =
       sp_curve_make(descent->lists, best, dim, range->lo, range->hi, &curve, err);
   if (status == SP_OK) {
-    sample_axis(&curve, axis);
     axis->interval = sp_curve_run_at(&curve, best->weights[dim]);
+    sample_axis(&curve, axis);
     axis->at_lower = axis->interval.from <= range->lo;
     axis->at_upper = axis->interval.to >= range->hi;
     without.weights[dim] = 0;

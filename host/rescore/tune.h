@@ -41,10 +41,11 @@ struct sp_tune_gain {
 /* One tuned weight at the optimum of all. */
 struct sp_tune_axis {
   struct sp_weight_run interval; /* as far as the weight may move at equal errors */
-  bool at_lower, at_upper;     /* the interval reaches the end of the range */
-  struct sp_tune_gain gain;    /* against weight 0 */
+  bool at_lower, at_upper;       /* the interval reaches the end of the range */
+  struct sp_tune_gain gain;      /* against weight 0 */
   bool flat;
-  double weights[sp_tune_samples]; /* lo .. hi in even steps */
+  /* in even steps over the range, of which what is beyond four times the interval is left out */
+  double weights[sp_tune_samples];
   uint64_t errors[sp_tune_samples];
 };
 

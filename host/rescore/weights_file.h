@@ -1,7 +1,7 @@
 /* weights_file.h - WEIGHTS.json: a combination that was tuned, and how.
  *
- * FORMATS.md has the members.  What `rescore` needs is read strictly: a missing, unknown, doubled or
- * ill-typed member is refused. "tuned" is for people and reports and is not read back. */
+ * FORMATS.md has the members.  What `rescore` needs is read strictly: a missing, unknown, doubled
+ * or ill-typed member is refused. "tuned" is for people and reports and is not read back. */
 #ifndef SP_RESCORE_WEIGHTS_FILE_H
 #define SP_RESCORE_WEIGHTS_FILE_H
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "program.h"
+#include "tables.h"
 
 namespace sp_test {
 namespace {
@@ -109,8 +109,10 @@ TEST_F(JsonTest, Plan) {
 }
 
 TEST_F(JsonTest, BenchEngine) {
-  Said said = Program("bench engine --json --seconds 1 --device cpu --dtype f32 --length 6 --hyps 4"
-                      " --model " + Path("model"));
+  Said said = Program(
+      "bench engine --json --seconds 1 --device cpu --dtype f32 --length 6 --hyps 4"
+      " --model " +
+      Path("model"));
   ASSERT_EQ(said.code, 0) << said.err;
   Json json = ParseJson(said.out);
   ExpectHead(json, "bench engine");
@@ -167,6 +169,28 @@ TEST_F(JsonTest, AFailureIsAnObjectToo) {
                       Path("dev.jsonl"));
   EXPECT_EQ(said.code, 4);
   EXPECT_EQ(Integer(ParseJson(said.out), "exit_code"), 4);
+}
+
+// Scores are JSON already, and pages, scripts and help are texts; all else has --json.
+TEST_F(JsonTest, EveryResultCanBeAnObject) {
+  for (const std::string &command : CommandsBelow()) {
+    std::string help = Program("help " + command).out;
+    bool text = command == "" || command == "bench" || command == "cat" || command == "help" ||
+                command == "man" || command == "completion";
+    EXPECT_EQ(help.find("\n  --json ") == std::string::npos, text) << command;
+  }
+}
+
+TEST_F(JsonTest, AFailedBenchIsAnObjectToo) {
+  for (const std::string command :
+       {"engine --length 5", "savings --length 5", "masks --length 5", "io dev.jsonl"}) {
+    Said said = Program("bench " + command + " --json --model " + Path("none"));
+    EXPECT_EQ(said.code, 4);
+    Json json = ParseJson(said.out);
+    EXPECT_EQ(String(json, "command"), "bench " + command.substr(0, command.find(' ')));
+    EXPECT_EQ(Integer(json, "exit_code"), 4);
+    EXPECT_EQ(said.err, "secondpass: " + String(json, "error") + "\n");
+  }
 }
 
 TEST_F(JsonTest, BenchIo) {

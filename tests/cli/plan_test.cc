@@ -8,14 +8,17 @@ class PlanList : public Workplace {};
 
 TEST_F(PlanList, NamesWhatIsNotScoredOnItsOwn) {
   std::string long_text = "a";
-  for (int i = 0; i < 70; i++) long_text += " b";  // 71 words for a model of 64 positions
+  for (int i = 0; i < 70; i++)
+    long_text += " b";  // 71 words for a model of 64 positions
   WriteFile(scratch_ / "odd.jsonl",
-            R"({"id":"one","hyps":[{"text":"a b"},{"text":"A B"},{"text":""},{"text":")" + long_text +
-                "\"}]}\n" + R"({"id":"two","hyps":[{"text":"a b"},{"text":"b a"}]})" + "\n");
+            R"({"id":"one","hyps":[{"text":"a b"},{"text":"A B"},{"text":""},{"text":")" +
+                long_text + "\"}]}\n" + R"({"id":"two","hyps":[{"text":"a b"},{"text":"b a"}]})" +
+                "\n");
   std::string command = "plan --list --model " + Path("model") + " " + Path("odd.jsonl");
   Said said = Program(command);
   ASSERT_EQ(said.code, 0) << said.err;
-  const std::string names = "duplicate\tone\t1\nempty\tone\t2\ntoo_long\tone\t3\nduplicate\ttwo\t0\n";
+  const std::string names =
+      "duplicate\tone\t1\nempty\tone\t2\ntoo_long\tone\t3\nduplicate\ttwo\t0\n";
   ASSERT_GE(said.out.size(), names.size());
   EXPECT_EQ(said.out.substr(said.out.size() - names.size()), names);
 

@@ -42,6 +42,14 @@ TEST(ArchiveDetect, TellsFormatsApart) {
       {"{\n\"id\":{\"ref\":\"x\"}}", SP_FORMAT_MLM},  // an utterance named id
       {"{\n\n\"a\":\n{}}", SP_FORMAT_MLM},
       {"{}", SP_FORMAT_MLM},
+      {R"({"text":"x","beams":[["x",-1]],"audio_filepath":"a"})", SP_FORMAT_NEMO},
+      {R"({"utts": {"a":{"output":[]}}})", SP_FORMAT_ESPNET1},
+      {R"({"utts":{"hyp_1":{"text":"x"}}})", SP_FORMAT_MLM},  // an utterance named utts
+      {R"([ {"output":"x","input":["x"]}])", SP_FORMAT_HYPORADISE},
+      {"0 ||| x ||| F= 1 ||| -1\n", SP_FORMAT_MOSES},
+      {"0 ||| x\n", SP_FORMAT_TEXT},
+      {"S-0\tx\nH-0\t-1\ty\n", SP_FORMAT_FAIRSEQ},
+      {"S-0 x\n", SP_FORMAT_TEXT},
       {"hello world\n", SP_FORMAT_TEXT},
       {"[noise] hello\n", SP_FORMAT_TEXT},
       {"\"quoted\"\n", SP_FORMAT_TEXT},
@@ -62,7 +70,7 @@ TEST(ArchiveDetect, LooksBehindLongFirstMembers) {
 }
 
 TEST(ArchiveDetect, RefusesOtherJsonWithAHint) {
-  for (std::string bytes : {R"({"text":"x","beams":[["x",-1.0]]})", R"([{"input":["x"]}])",
+  for (std::string bytes : {R"({"text":"x","nbest":[["x",-1.0]]})", R"([{"inputs":["x"]}])",
                             R"([ ["x"] ])", "{\"audio\":\"a.wav\"}\n{\"audio\":\"b.wav\"}\n"}) {
     Archive archive = ReadBytes(bytes);
     EXPECT_EQ(archive.status, SP_EINPUT) << bytes;

@@ -17,12 +17,32 @@ static inline size_t drain_sum(struct sp_text text) {
   return sum;
 }
 
+static inline size_t drain_fields(const struct sp_field *fields, size_t n) {
+  size_t sum = 0;
+  for (size_t i = 0; i < n; i++) {
+    sum += drain_sum(fields[i].name) + drain_sum(fields[i].json);
+  }
+  return sum;
+}
+
+static inline size_t drain_members(const struct sp_hyp *hyp) {
+  size_t sum = drain_fields(hyp->fields, hyp->n_fields);
+  for (size_t i = 0; i < hyp->n_components; i++) {
+    sum += drain_sum(hyp->components[i].name);
+    if (!isfinite(hyp->components[i].value) || hyp->components[i].name.len == 0) {
+      abort();
+    }
+  }
+  return sum;
+}
+
 /* What every reader promises of an utterance; a broken promise ends the fuzzer. */
 static inline void drain_utt(const struct sp_utt *utt) {
-  size_t sum = drain_sum(utt->id) + (utt->has_ref ? drain_sum(utt->ref) : 0);
+  size_t sum = drain_sum(utt->id) + (utt->has_ref ? drain_sum(utt->ref) : 0) +
+               drain_fields(utt->fields, utt->n_fields);
   for (size_t i = 0; i < utt->n_hyps; i++) {
-    sum += drain_sum(utt->hyps[i].text);
-    if (!isfinite(utt->hyps[i].score)) {
+    sum += drain_sum(utt->hyps[i].text) + drain_members(&utt->hyps[i]);
+    if (!isfinite(utt->hyps[i].score) || !isfinite(utt->hyps[i].total)) {
       abort();
     }
   }
@@ -31,8 +51,8 @@ static inline void drain_utt(const struct sp_utt *utt) {
   }
 }
 
-static inline void drain_archive(const unsigned char *data, size_t size,
-                                 enum sp_archive_format format) {
+static inline void drain_with(const unsigned char *data, size_t size,
+                              const struct sp_archive_options *options) {
   struct sp_error err;
   struct sp_source *source = NULL;
   struct sp_archive *archive = NULL;
@@ -40,7 +60,7 @@ static inline void drain_archive(const unsigned char *data, size_t size,
   bool found = true;
   struct sp_text bytes = {(const char *)data, size};
   if (sp_source_open_memory("fuzz", bytes, &source, &err) != SP_OK ||
-      sp_archive_open_source(source, format, &archive, &err) != SP_OK) {
+      sp_archive_open_source_with(source, options, &archive, &err) != SP_OK) {
     return;
   }
   while (found && sp_archive_next(archive, &utt, &found, &err) == SP_OK) {
@@ -49,6 +69,12 @@ static inline void drain_archive(const unsigned char *data, size_t size,
     }
   }
   sp_archive_close(archive);
+}
+
+static inline void drain_archive(const unsigned char *data, size_t size,
+                                 enum sp_archive_format format) {
+  struct sp_archive_options options = {.format = format};
+  drain_with(data, size, &options);
 }
 
 #endif

@@ -1,0 +1,7 @@
+/* moses_fuzz.c - any bytes as a moses archive. */
+#include "archive_drain.h"
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
+  drain_archive(data, size, SP_FORMAT_MOSES);
+  return 0;
+}

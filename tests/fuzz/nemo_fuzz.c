@@ -1,0 +1,7 @@
+/* nemo_fuzz.c - any bytes as a nemo archive. */
+#include "archive_drain.h"
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
+  drain_archive(data, size, SP_FORMAT_NEMO);
+  return 0;
+}

@@ -1,0 +1,7 @@
+/* tsv_fuzz.c - any bytes as a tsv archive. */
+#include "archive_drain.h"
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
+  drain_archive(data, size, SP_FORMAT_TSV);
+  return 0;
+}
