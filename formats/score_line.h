@@ -68,7 +68,8 @@ SP_MUST_CHECK enum sp_status sp_json_string_write(struct sp_buf *out, struct sp_
 /* What a reader gets of a line. Everything is valid until the parser's next line. */
 struct sp_score_line {
   struct sp_text id;
-  const struct sp_hyp_score *hyps; /* (n_hyps); missing scores are NaN; tokens/logp/text are NULL */
+  /* (n_hyps); missing scores are NaN; tokens and text are NULL, logp too unless it is kept */
+  const struct sp_hyp_score *hyps;
   size_t n_hyps;
   uint64_t n_tokens; /* sum of n */
 };
@@ -77,6 +78,8 @@ struct sp_score_parser;
 SP_MUST_CHECK enum sp_status sp_score_parser_create(struct sp_score_parser **out,
                                                     struct sp_error *err);
 void sp_score_parser_destroy(struct sp_score_parser *parser);
+/* From the next line on per-token values are handed out too, NaN for null. */
+void sp_score_parser_keep_logp(struct sp_score_parser *parser);
 /* `line` without "\n", followed by SP_BUF_PADDING readable bytes. SP_EDAMAGED with the reason. */
 SP_MUST_CHECK enum sp_status sp_score_parse(struct sp_score_parser *parser, struct sp_text line,
                                             struct sp_score_line *out, struct sp_error *err);

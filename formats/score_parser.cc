@@ -1,6 +1,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <new>
@@ -11,8 +12,17 @@
 
 static_assert(simdjson::SIMDJSON_PADDING <= SP_BUF_PADDING, "lines are followed by enough bytes");
 
+namespace {
+/* Where the per-token values of a hypothesis begin in `logp`, for each method. */
+using Starts = std::array<size_t, SP_METHOD_COUNT>;
+constexpr size_t kNone = SIZE_MAX;
+}  // namespace
+
 struct sp_score_parser {
   simdjson::dom::parser json;
+  bool keeps_logp = false;
+  std::vector<float> logp; /* of the line */
+  std::vector<Starts> starts;
   std::vector<sp_hyp_score> hyps;
   std::vector<uint32_t> ranks; /* scratch of the uniqueness check */
 };
@@ -63,17 +73,21 @@ bool ReadFlag(dom::element value, sp_flag *out) {
   return false;
 }
 
-/* Length of an array of strings or of floats; false when it is something else. */
-bool ReadList(dom::element value, bool strings, size_t *length) {
+/* Length of an array of strings or of floats, which go to `keep` (NULL: nowhere); false when it is
+ * something else. */
+bool ReadList(dom::element value, bool strings, std::vector<float> *keep, size_t *length) {
   dom::array list;
   if (value.get_array().get(list)) {
     return false;
   }
   *length = 0;
   for (dom::element item : list) {
-    float unused;
-    if (strings ? !item.is_string() : !ReadFloat(item, &unused)) {
+    float number;
+    if (strings ? !item.is_string() : !ReadFloat(item, &number)) {
       return false;
+    }
+    if (keep) {
+      keep->push_back(number);
     }
     ++*length;
   }
@@ -83,6 +97,8 @@ bool ReadList(dom::element value, bool strings, size_t *length) {
 /* One hypothesis while its members are read. */
 struct HypReader {
   sp_hyp_score *hyp;
+  std::vector<float> *logp; /* NULL: per-token values are not kept */
+  Starts starts{};
   unsigned seen = 0; /* a bit each member, so that none comes twice */
   bool has_list = false;
   size_t list_length = 0;
@@ -99,7 +115,8 @@ struct HypReader {
 
   bool List(dom::element value, bool strings) {
     size_t length;
-    if (!ReadList(value, strings, &length) || (has_list && length != list_length)) {
+    if (!ReadList(value, strings, strings ? nullptr : logp, &length) ||
+        (has_list && length != list_length)) {
       return false;
     }
     has_list = true;
@@ -139,6 +156,7 @@ struct HypReader {
         return Once(kScore + m) && ReadFloat(value, &hyp->score[m]);
       }
       if (token_key && key == token_key) {
+        starts[m] = logp ? logp->size() : kNone;
         return Once(kLogp + m) && List(value, false);
       }
     }
@@ -151,13 +169,15 @@ struct HypReader {
   }
 };
 
-enum sp_status ReadHyp(dom::element element, sp_hyp_score *hyp, sp_error *err) {
+enum sp_status ReadHyp(sp_score_parser *parser, dom::element element, sp_hyp_score *hyp,
+                       sp_error *err) {
   dom::object members;
   if (element.get_object().get(members)) {
     return Damaged(err, "a hypothesis is not an object");
   }
   std::fill(std::begin(hyp->score), std::end(hyp->score), std::numeric_limits<float>::quiet_NaN());
-  HypReader reader{hyp};
+  HypReader reader{hyp, parser->keeps_logp ? &parser->logp : nullptr};
+  reader.starts.fill(kNone);
   for (dom::key_value_pair member : members) {
     if (!reader.Read(member.key, member.value)) {
       return sp_fail(err, SP_EDAMAGED,
@@ -165,10 +185,21 @@ enum sp_status ReadHyp(dom::element element, sp_hyp_score *hyp, sp_error *err) {
                      static_cast<int>(std::min<size_t>(member.key.size(), 40)), member.key.data());
     }
   }
+  parser->starts.push_back(reader.starts);
   return reader.Complete() ? SP_OK
                            : Damaged(err,
                                      "a hypothesis lacks \"i\" or \"n\", or its lists have "
                                      "another length than \"n\"");
+}
+
+/* Once the line's values stay where they are. */
+void PointAtLogp(sp_score_parser *parser) {
+  for (size_t h = 0; h < parser->hyps.size(); h++) {
+    for (int m = 0; m < SP_METHOD_COUNT; m++) {
+      size_t start = parser->starts[h][m];
+      parser->hyps[h].logp[m] = start == kNone ? nullptr : parser->logp.data() + start;
+    }
+  }
 }
 
 enum sp_status CheckRanks(sp_score_parser *parser, sp_error *err) {
@@ -190,13 +221,16 @@ enum sp_status ReadHyps(sp_score_parser *parser, dom::element value, sp_score_li
     return Damaged(err, "\"hyps\" is not a list");
   }
   parser->hyps.clear();
+  parser->logp.clear();
+  parser->starts.clear();
   out->n_tokens = 0;
   for (dom::element element : list) {
     sp_hyp_score hyp{};
-    SP_TRY(ReadHyp(element, &hyp, err));
+    SP_TRY(ReadHyp(parser, element, &hyp, err));
     out->n_tokens += hyp.n_tokens;
     parser->hyps.push_back(hyp);
   }
+  PointAtLogp(parser);
   out->hyps = parser->hyps.data();
   out->n_hyps = parser->hyps.size();
   return CheckRanks(parser, err);
@@ -247,6 +281,10 @@ enum sp_status sp_score_parser_create(struct sp_score_parser **out, struct sp_er
 
 void sp_score_parser_destroy(struct sp_score_parser *parser) {
   delete parser;
+}
+
+void sp_score_parser_keep_logp(struct sp_score_parser *parser) {
+  parser->keeps_logp = true;
 }
 
 enum sp_status sp_score_parse(struct sp_score_parser *parser, struct sp_text line,

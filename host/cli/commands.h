@@ -13,6 +13,7 @@ extern const struct sp_command sp_command_tune;
 extern const struct sp_command sp_command_report;
 extern const struct sp_command sp_command_plan;
 extern const struct sp_command sp_command_wer;
+extern const struct sp_command sp_command_compare;
 extern const struct sp_command sp_command_verify;
 extern const struct sp_command sp_command_cat;
 extern const struct sp_command sp_command_convert;

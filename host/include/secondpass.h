@@ -34,7 +34,8 @@ extern "C" {
   X(SP_EIO, 6, "input or output failed")                                      \
   X(SP_ELOCK, 6, "another process works on the run directory")                \
   X(SP_ESHARD, 7, "shards are missing or failed")                             \
-  X(SP_EINTERRUPTED, 130, "interrupted; the run can be resumed")
+  X(SP_EINTERRUPTED, 130, "interrupted; the run can be resumed")              \
+  X(SP_EBEYOND, 1, "a comparison is beyond its thresholds")
 
 enum sp_status {
 #define X(name, exit_code, text) name,

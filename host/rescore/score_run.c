@@ -195,3 +195,11 @@ enum sp_status sp_score_run_next(struct sp_score_run *run, struct sp_score_line 
                          : sp_fail(err, status, "%s:%" PRIu64 ": %s", sp_source_path(run->source),
                                    sp_source_line_number(run->source), inner.message);
 }
+
+void sp_score_run_keep_logp(struct sp_score_run *run) {
+  sp_score_parser_keep_logp(run->parser);
+}
+
+const json_t *sp_score_run_manifest(const struct sp_score_run *run) {
+  return run->manifest;
+}

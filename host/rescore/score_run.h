@@ -7,6 +7,8 @@
 #ifndef SP_RESCORE_SCORE_RUN_H
 #define SP_RESCORE_SCORE_RUN_H
 
+#include <jansson.h>
+
 #include "score_line.h"
 
 #ifdef __cplusplus
@@ -34,6 +36,10 @@ bool sp_score_run_read_file(const struct sp_score_run *run, const char *xxh128);
 /* *line is valid until the next call. After a failure only close is allowed. */
 SP_MUST_CHECK enum sp_status sp_score_run_next(struct sp_score_run *run, struct sp_score_line *line,
                                                bool *found, struct sp_error *err);
+/* Lines come with their per-token values; before the first line. */
+void sp_score_run_keep_logp(struct sp_score_run *run);
+/* run.json, as long as the run lives. */
+const json_t *sp_score_run_manifest(const struct sp_score_run *run);
 
 #ifdef __cplusplus
 }

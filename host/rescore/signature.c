@@ -33,7 +33,7 @@ enum sp_status sp_rescore_signature(const struct sp_combination *combination,
   SP_TRY(sp_buf_printf(out, err, "%s|second:", combination->first.n ? "" : "none"));
   for (size_t k = 0; k < combination->second.n; k++) {
     const struct sp_named_weight *weight = &combination->second.items[k];
-    const struct sp_score_column *column = sp_scores_find(scores, weight->name);
+    const struct sp_score_column *column = scores ? sp_scores_find(scores, weight->name) : NULL;
     SP_TRY(put_weight(weight, k == 0, out, err));
     if (column) {
       SP_TRY(sp_buf_printf(out, err, "{%s}", column->signature));

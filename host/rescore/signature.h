@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/* Appends the line, NUL-terminated and without line end. */
+/* Appends the line, NUL-terminated and without line end; scores NULL: without the braces. */
 SP_MUST_CHECK enum sp_status sp_rescore_signature(const struct sp_combination *combination,
                                                   const struct sp_scores *scores,
                                                   struct sp_buf *out, struct sp_error *err);

@@ -160,8 +160,9 @@ class ScoreParser : public ::testing::Test {
   sp_error err{};
   sp_score_line line_{};
 
- private:
   sp_score_parser *parser_ = nullptr;
+
+ private:
   sp_buf padded_{};
 };
 
@@ -253,6 +254,28 @@ TEST_F(ScoreParser, RefusesHalfASurrogatePair) {
   EXPECT_EQ(Parse("{\"id\":\"\\ud800\",\"hyps\":[]}"), SP_EDAMAGED);
   EXPECT_EQ(Parse("{\"id\":\"\\udc00\",\"hyps\":[]}"), SP_EDAMAGED);
   EXPECT_EQ(Parse("{\"id\":\"\\ud83d\\ude00\",\"hyps\":[]}"), SP_OK) << err.message;
+}
+
+TEST_F(ScoreParser, KeepsPerTokenValuesWhenAsked) {
+  const std::string line =
+      R"({"id":"x","hyps":[{"i":0,"pll":-3,"n":2,"tokens":["a","b"],"logp":[-1,null]},)"
+      R"({"i":1,"pll":-4,"n":0,"logp":[]},{"i":2,"pll":-4,"n":1},)"
+      R"({"i":3,"pll":-4,"n":1,"logp":[-4],"logp_l2r":[-0.5]}]})";
+  EXPECT_SP_OK(Parse(line));
+  EXPECT_EQ(line_.hyps[0].logp[SP_PLL], nullptr);
+  sp_score_parser_keep_logp(parser_);
+  for (int round = 0; round < 2; round++) {
+    EXPECT_SP_OK(Parse(line));
+    ASSERT_EQ(line_.n_hyps, 4u);
+    ASSERT_NE(line_.hyps[0].logp[SP_PLL], nullptr);
+    EXPECT_EQ(line_.hyps[0].logp[SP_PLL][0], -1.0f);
+    EXPECT_TRUE(std::isnan(line_.hyps[0].logp[SP_PLL][1]));
+    EXPECT_EQ(line_.hyps[0].logp[SP_PLL_L2R], nullptr);
+    EXPECT_EQ(line_.hyps[2].logp[SP_PLL], nullptr);
+    ASSERT_NE(line_.hyps[3].logp[SP_PLL_L2R], nullptr);
+    EXPECT_EQ(line_.hyps[3].logp[SP_PLL][0], -4.0f);
+    EXPECT_EQ(line_.hyps[3].logp[SP_PLL_L2R][0], -0.5f);
+  }
 }
 
 }  // namespace
