@@ -1,8 +1,10 @@
 /* report.c - `secondpass report`: what rescoring changed, as one HTML page. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
+#include "compare_speed.h"
 #include "file.h"
 #include "output.h"
 #include "report_html.h"
@@ -11,7 +13,7 @@
 
 struct report_args {
   struct sp_join_args join; /* its scores stay NULL: they are operands */
-  const char *archive, *weight, *weights, *out;
+  const char *archive, *weight, *weights, *summary, *out;
   const char *unit, *normalize, *block_by;
   size_t replicates, examples, points;
   uint64_t seed;
@@ -27,7 +29,7 @@ struct parts {
 struct making {
   const struct report_args *args;
   const struct sp_operands *runs;
-  struct parts archive, weight, weights;
+  struct parts archive, weight, weights, summary;
   struct sp_wer_args wer; /* for its blocks and units */
   struct sp_report *report;
   struct sp_buf page;
@@ -92,6 +94,11 @@ static enum sp_status check(struct making *making, struct sp_error *err) {
   SP_TRY(split(args->archive, ',', &making->archive, err));
   SP_TRY(split(args->weight, ':', &making->weight, err));
   SP_TRY(split(args->weights, ',', &making->weights, err));
+  SP_TRY(split(args->summary, ',', &making->summary, err));
+  if (args->summary && making->summary.n != making->runs->n) {
+    return sp_fail(err, SP_EUSAGE, "--summary has %zu files for %s; one each", making->summary.n,
+                   sp_count_of(making->runs->n, "run", "runs").text);
+  }
   SP_TRY(check_count(&making->weight, "weight", making->runs->n, err));
   SP_TRY(check_count(&making->weights, "weights", making->runs->n, err));
   making->wer = (struct sp_wer_args){.unit = args->unit,
@@ -124,6 +131,20 @@ static enum sp_status open_report(struct making *making, struct sp_error *err) {
   return sp_report_create(&options, &making->report, err);
 }
 
+/* A run directory records no times; the summary of its command does. */
+static enum sp_status add_speed(struct making *making, size_t run, struct sp_error *err) {
+  struct sp_report_run *added = making->report->runs[run];
+  const char *signature = sp_report_fact_find(&added->facts, "signature");
+  struct sp_run_speed speed;
+  if (making->summary.n == 0) {
+    return SP_OK;
+  }
+  SP_TRY(sp_run_speed_read(making->summary.items[run], signature ? signature : "", &speed, err));
+  added->seconds = isfinite(speed.seconds) ? speed.seconds : 0;
+  added->hyps_per_second = isfinite(speed.hyps_per_second) ? speed.hyps_per_second : 0;
+  return SP_OK;
+}
+
 static enum sp_status add_run(struct making *making, size_t run, struct sp_error *err) {
   const struct sp_join_args *join = &making->args->join;
   const char *path = part_of(&making->weights, run);
@@ -145,7 +166,7 @@ static enum sp_status add_run(struct making *making, size_t run, struct sp_error
              score->name, score->path);
     }
   }
-  return SP_OK;
+  return add_speed(making, run, err);
 }
 
 static enum sp_status write_page(struct making *making, struct sp_error *err) {
@@ -227,6 +248,7 @@ static enum sp_status run_report(const void *values, const struct sp_operands *o
   release_parts(&making.archive);
   release_parts(&making.weight);
   release_parts(&making.weights);
+  release_parts(&making.summary);
   return status;
 }
 
@@ -265,6 +287,11 @@ static const struct sp_opt input[] = {
      .choices = "error,null",
      .help = "what a hypothesis is that a file has no score for",
      .fallback = "error"},
+    {.name = "summary",
+     .kind = SP_OPT_TEXT,
+     .offset = FIELD(summary),
+     .argument = "FILE[,..]",
+     .help = "what `secondpass score --json` printed for each run, to show its speed"},
 };
 static const struct sp_opt weights[] = {
     {.name = "weight",

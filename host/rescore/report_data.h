@@ -64,8 +64,6 @@ struct sp_report_fact {
 struct sp_report_facts {
   struct sp_report_fact *items; /* (n) */
   size_t n;
-  double seconds; /* info.score_seconds of all runs, 0 when one does not tell */
-  uint64_t hyps, tokens;
 };
 
 struct sp_report_score {
@@ -88,7 +86,8 @@ struct sp_report_run {
   uint64_t changed, nulls;              /* other best hypotheses; hypotheses without a total */
   uint64_t better_utts, worse_utts;
   struct sp_report_score scores[sp_max_weights]; /* (combination.second.n) */
-  struct sp_report_facts facts;
+  struct sp_report_facts facts;                  /* of its run directories */
+  double seconds, hyps_per_second; /* of scoring; for the caller to fill in, 0: not known */
   struct sp_report_curve curves[sp_max_weights + 1]; /* (n_curves) */
   size_t n_curves;
   uint64_t curve_ref; /* reference units of the curves */
@@ -128,6 +127,8 @@ SP_MUST_CHECK enum sp_status sp_report_finish(struct sp_report *report, struct s
 /* Appends identity and info of RUN/run.json. */
 SP_MUST_CHECK enum sp_status sp_report_facts_read(const char *run, struct sp_report_facts *facts,
                                                   struct sp_error *err);
+/* The value of the first of that name, NULL when there is none. */
+const char *sp_report_fact_find(const struct sp_report_facts *facts, const char *name);
 void sp_report_facts_release(struct sp_report_facts *facts);
 
 #ifdef __cplusplus

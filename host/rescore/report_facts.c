@@ -41,14 +41,13 @@ static enum sp_status add_object(struct sp_report_facts *facts, json_t *object,
   return SP_OK;
 }
 
-static void add_speed(struct sp_report_facts *facts, bool first, const json_t *info) {
-  double seconds = json_number_value(json_object_get(info, "score_seconds"));
-  json_int_t hyps = json_integer_value(json_object_get(info, "hyps"));
-  json_int_t tokens = json_integer_value(json_object_get(info, "tokens"));
-  bool told = seconds > 0 && (first || facts->seconds > 0);
-  facts->seconds = told ? facts->seconds + seconds : 0;
-  facts->hyps += hyps > 0 ? (uint64_t)hyps : 0;
-  facts->tokens += tokens > 0 ? (uint64_t)tokens : 0;
+const char *sp_report_fact_find(const struct sp_report_facts *facts, const char *name) {
+  for (size_t i = 0; i < facts->n; i++) {
+    if (strcmp(facts->items[i].name, name) == 0) {
+      return facts->items[i].value;
+    }
+  }
+  return NULL;
 }
 
 enum sp_status sp_report_facts_read(const char *run, struct sp_report_facts *facts,
@@ -59,7 +58,6 @@ enum sp_status sp_report_facts_read(const char *run, struct sp_report_facts *fac
   if (!found) {
     return sp_fail(err, SP_EINPUT, "%s is no run directory: it has no run.json", run);
   }
-  add_speed(facts, facts->n == 0, json_object_get(manifest, "info"));
   enum sp_status status = add_object(facts, json_object_get(manifest, "info"), err);
   if (status == SP_OK) {
     status = add_object(facts, json_object_get(manifest, "identity"), err);

@@ -207,18 +207,16 @@ static void put_scores(struct sp_markup *to, const struct sp_report_run *run) {
   sp_markup_put(to, "</tbody></table></div>\n");
 }
 
-static void put_speed(struct sp_markup *to, const struct sp_report_facts *facts) {
-  if (facts->seconds > 0) {
-    sp_markup_put(to, "<p>Scored in %s s: %s hypotheses and %s tokens a second.</p>\n",
-                  sp_digits(facts->seconds).text,
-                  sp_digits((double)facts->hyps / facts->seconds).text,
-                  sp_digits((double)facts->tokens / facts->seconds).text);
+static void put_speed(struct sp_markup *to, const struct sp_report_run *run) {
+  if (run->hyps_per_second > 0) {
+    sp_markup_put(to, "<p>Scored in %s s, %s hypotheses a second.</p>\n",
+                  sp_digits(run->seconds).text, sp_digits(run->hyps_per_second).text);
   }
 }
 
 static void put_facts(struct sp_markup *to, const struct sp_report_run *run) {
   sp_markup_put(to, "<h3>How it was made</h3>\n");
-  put_speed(to, &run->facts);
+  put_speed(to, run);
   put_scores(to, run);
   sp_markup_put(to, "<p><code>");
   sp_markup_string(to, run->signature.data);

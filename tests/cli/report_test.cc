@@ -86,12 +86,16 @@ TEST_F(ReportCommandTest, ARunDirectoryTellsItsConfiguration) {
                "\",\"ref\":\"stew and carrots\",\"hyps\":[{\"text\":\"stew and\",\"score\":-1},"
                "{\"text\":\"stew and carrots\",\"score\":-2}]}\n";
   WriteFile(Path("dev.jsonl"), archive);
-  ASSERT_EQ(Program(Score("run")).code, 0);
-  Said said = Program("report " + Path("run") + " --archive " + Path("dev.jsonl") +
-                      " --weight pll=0.1 --out " + Path("r.html"));
+  Said scored = Program(Score("run", "--json"));
+  ASSERT_EQ(scored.code, 0) << scored.err;
+  WriteFile(Path("score.json"), scored.out);
+  Said said =
+      Program("report " + Path("run") + " --archive " + Path("dev.jsonl") +
+              " --weight pll=0.1 --summary " + Path("score.json") + " --out " + Path("r.html"));
   ASSERT_EQ(said.code, 0) << said.err;
   std::string page = ReadFile(Path("r.html"));
-  for (const char *part : {"model_hash", "shard_utts", "second:pll=0.1{pll|m:", "archives"})
+  for (const char *part :
+       {"model_hash", "shard_utts", "second:pll=0.1{pll|m:", "archives", "hypotheses a second"})
     EXPECT_NE(page.find(part), std::string::npos) << part;
 }
 
@@ -128,6 +132,9 @@ TEST_F(ReportCommandTest, WhatDoesNotFitIsRefused) {
   Expect(Program(Report("--weight lm=1:lm=2:lm=3" + out)), 2, "3 parts for 1 run");
   Expect(Program(Report("--weight lm=1 --weights w.json" + out)), 2, "--weights");
   Expect(Program(Report("--weights " + Path("none.json") + out)), 6, "none.json");
+  Expect(Program(Report("--weight lm=1 --summary a,b" + out)), 2, "2 files for 1 run");
+  WriteFile(Path("s.json"), "{}");
+  Expect(Program(Report("--weight lm=1 --summary " + Path("s.json") + out)), 3, "s.json");
   Expect(Program(Report("--weight lm=1 --block-by house" + out)), 2, "--block-by");
   Expect(Program(Report("--weight lm=1 --block-by prefix:_" + out)), 3, "has no block");
   Expect(Program(Report("--weight lm=1 --normalize nothing" + out)), 2, "nothing");
