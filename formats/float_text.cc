@@ -37,3 +37,21 @@ size_t sp_double_text(double value, char *out) {
   out[wide] = '\0';
   return wide;
 }
+
+size_t sp_double_fixed(double value, int decimals, char *out) {
+  char *end = out + SP_DOUBLE_TEXT_MAX - 1, *at = out;
+  if (!std::isfinite(value)) {
+    memcpy(out, "n/a", 4);
+    return 3;
+  }
+  if (std::fabs(value) < 1e15) {
+    at = std::to_chars(out, end, value, std::chars_format::fixed, decimals).ptr;
+  } else {
+    at = std::to_chars(out, end, value, std::chars_format::scientific, 4).ptr;
+  }
+  *at = '\0';
+  if (out[0] == '-' && strspn(out + 1, "0.") == strlen(out + 1)) {
+    memmove(out, out + 1, static_cast<size_t>(at-- - out));
+  }
+  return static_cast<size_t>(at - out);
+}

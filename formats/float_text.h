@@ -19,6 +19,10 @@ size_t sp_float_text(float value, char *out);
 /* The same of a double, NUL-terminated; `out` has SP_DOUBLE_TEXT_MAX bytes. */
 size_t sp_double_text(double value, char *out);
 
+/* With that many decimals (at most 9), rounded as printf does, whatever the locale; in scientific form
+ * from 1e15 on, "-0.00" as "0.00"; "n/a" when not finite. NUL-terminated, SP_DOUBLE_TEXT_MAX bytes. */
+size_t sp_double_fixed(double value, int decimals, char *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -10,6 +10,7 @@ static const struct sp_command *const children[] = {
     &sp_command_tune,
     &sp_command_wer,
     &sp_command_compare,
+    &sp_command_report,
     &sp_command_plan,
     &sp_command_verify,
     &sp_command_cat,

@@ -10,6 +10,7 @@ extern const struct sp_command sp_command_root;
 extern const struct sp_command sp_command_score;
 extern const struct sp_command sp_command_rescore;
 extern const struct sp_command sp_command_tune;
+extern const struct sp_command sp_command_report;
 extern const struct sp_command sp_command_plan;
 extern const struct sp_command sp_command_wer;
 extern const struct sp_command sp_command_compare;

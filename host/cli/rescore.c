@@ -8,7 +8,7 @@
 #include "output.h"
 #include "rerank.h"
 #include "signature.h"
-#include "weights_file.h"
+#include "weights_args.h"
 
 struct rescore_args {
   struct sp_join_args join;
@@ -26,50 +26,16 @@ struct rescore {
   struct sp_buf signature;
 };
 
-/* A weights file says everything about the combination. */
-static enum sp_status check_weights_alone(const struct rescore_args *args, struct sp_error *err) {
-  const struct sp_join_args *join = &args->join;
-  const char *other = args->weight        ? "weight"
-                      : join->first       ? "first"
-                      : join->combine     ? "combine"
-                      : join->length_norm ? "length-norm"
-                      : join->bonus       ? "insertion-bonus"
-                                          : NULL;
-  return other ? sp_fail(err, SP_EUSAGE, "--%s does not go with --weights, which says it", other)
-               : SP_OK;
-}
-
-static void compare_models(const struct sp_weights_file *file, struct sp_join *join,
+/* `path` is NULL without a file of weights. */
+static void compare_models(const struct sp_weights_file *file, const struct sp_scores *scores,
                            const char *path) {
-  for (size_t k = 0; k < file->combination.second.n; k++) {
+  for (size_t k = 0; path && k < file->combination.second.n; k++) {
     const char *name = file->combination.second.items[k].name;
-    const struct sp_score_column *column = sp_scores_find(sp_join_scores(join), name);
-    if (column && strcmp(column->model_hash, file->model_hashes[k]) != 0) {
-      sp_say("%s: the weight of %s was tuned for another model than that of %s", path, name,
-             column->path);
+    const struct sp_score_column *column = sp_scores_find(scores, name);
+    if (column) {
+      sp_weights_args_say(file, k, column->model_hash, column->path, path);
     }
   }
-}
-
-static enum sp_status read_combination(struct rescore *rescore, struct sp_weights_file *file,
-                                       struct sp_error *err) {
-  const struct rescore_args *args = rescore->args;
-  if (args->weights) {
-    SP_TRY(check_weights_alone(args, err));
-    SP_TRY(sp_weights_file_read(args->weights, file, err));
-    rescore->combination = file->combination;
-    return SP_OK;
-  }
-  if (!args->weight) {
-    return sp_fail(err, SP_EUSAGE, "--weight NAME=W or --weights FILE is missing");
-  }
-  struct sp_combination *combination = &rescore->combination;
-  SP_TRY(sp_join_args_combination(&args->join, combination, err));
-  if (args->join.bonus) {
-    struct sp_text bonus = {args->join.bonus, strlen(args->join.bonus)};
-    SP_TRY(sp_parse_weight(bonus, "insertion-bonus", &combination->bonus, err));
-  }
-  return sp_named_weights_parse(args->weight, "weight", &combination->second, err);
 }
 
 static enum sp_status open_rescore(struct rescore *rescore, const struct sp_operands *operands,
@@ -81,11 +47,12 @@ static enum sp_status open_rescore(struct rescore *rescore, const struct sp_oper
     return sp_fail(err, SP_EUSAGE, "--out FILE is missing; - is standard output");
   }
   SP_TRY(sp_archive_output_parse(args->to ? args->to : "jsonl", &to, err));
-  SP_TRY(read_combination(rescore, &file, err));
+  SP_TRY(sp_weights_args_read(&args->join, args->weight, args->weights, &file, err));
+  rescore->combination = file.combination;
   SP_TRY(sp_join_args_open(&args->join, operands, "rescore", &rescore->join, err));
   struct sp_scores *scores = sp_join_scores(rescore->join);
   SP_TRY(sp_scores_select(scores, &rescore->combination.second, err));
-  compare_models(&file, rescore->join, args->weights);
+  compare_models(&file, scores, args->weights);
   SP_TRY(sp_rescore_signature(&rescore->combination, scores, &rescore->signature, err));
   SP_TRY(sp_reranker_create(&rescore->combination, &rescore->reranker, err));
   return sp_archive_writer_open(args->out, to, &rescore->writer, err);

@@ -7,16 +7,6 @@
 #include "checked.h"
 #include "output.h"
 
-static const char *rate_name(enum sp_unit unit) {
-#define X(name, option, rate) \
-  if (unit == name) {         \
-    return rate;              \
-  }
-  SP_UNIT_MAP(X)
-#undef X
-  return "WER";
-}
-
 void sp_wer_report_release(struct sp_wer_report *report) {
   free(report->others);
   *report = (struct sp_wer_report){0};
@@ -73,17 +63,15 @@ enum sp_status sp_wer_report_make(const struct sp_wer *wer, const struct sp_wer_
   *out = (struct sp_wer_report){.wer = wer,
                                 .args = args,
                                 .name = name,
-                                .rate = rate_name(sp_wer_args_unit(args)),
+                                .rate = sp_unit_rate_name(sp_wer_args_unit(args)),
                                 .n_others = n_others};
   out->others = calloc(n_others + 1, sizeof *out->others);
   if (!out->others) {
     return sp_fail_memory(err, n_others * sizeof *out->others);
   }
   find_blocks(out);
-  snprintf(out->signature, sizeof out->signature,
-           "wer|unit:%s|norm:%s|blocks:%s|boot:%zu/seed:%llu|v:%s", args->unit, profile,
-           out->blocks ? out->blocks : "utterance", args->replicates,
-           (unsigned long long)args->seed, SP_VERSION);
+  sp_wer_signature(sp_wer_args_unit(args), profile, out->blocks, args->replicates, args->seed,
+                   out->signature, sizeof out->signature);
   SP_TRY(resample(out, 0, &out->by_utt, &out->by_block, err));
   return compare_all(out, names, err);
 }

@@ -46,8 +46,12 @@ static enum sp_status fail_line(const struct parser *parser, struct sp_error *er
                  (unsigned long long)sp_source_line_number(parser->source), reason);
 }
 
+/* The rank is hashed too: as the seed it would only be added to ids of 4 to 8 bytes, and then two of
+ * different ids and ranks meet. */
 static XXH128_hash_t key_of(struct sp_text id, uint32_t rank) {
-  XXH128_hash_t key = XXH3_128bits_withSeed(id.data, id.len, rank);
+  XXH128_hash_t of_id = XXH3_128bits(id.data, id.len);
+  const uint64_t parts[] = {of_id.low64, of_id.high64, rank};
+  XXH128_hash_t key = XXH3_128bits(parts, sizeof parts);
   key.low64 |= key.low64 == 0 && key.high64 == 0;
   return key;
 }

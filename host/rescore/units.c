@@ -230,3 +230,12 @@ enum sp_status sp_units_split(struct sp_units *units, struct sp_text text, const
   }
   return split_words(units, text, units->unit == SP_UNIT_MIXED, out, n, err);
 }
+
+const char *sp_unit_rate_name(enum sp_unit unit) {
+  static const char *const names[] = {
+#define X(name, option, rate) [name] = rate,
+      SP_UNIT_MAP(X)
+#undef X
+  };
+  return names[unit];
+}

@@ -30,6 +30,9 @@ enum sp_unit {
 #undef X
 };
 
+/* "WER", "CER", "MER". */
+const char *sp_unit_rate_name(enum sp_unit unit);
+
 struct sp_units;
 
 SP_MUST_CHECK enum sp_status sp_units_create(enum sp_unit unit, struct sp_units **out,

@@ -1,6 +1,7 @@
 #include "wer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,13 @@ struct sp_wer {
   struct kept kept;
   struct sp_text_table *blocks; /* their names; NULL once an utterance had none */
 };
+
+void sp_wer_sum_add(struct sp_wer_sum *sum, const struct sp_edit_counts *counts) {
+  sum->correct += counts->correct;
+  sum->substitutions += counts->substitutions;
+  sum->deletions += counts->deletions;
+  sum->insertions += counts->insertions;
+}
 
 uint64_t sp_wer_sum_errors(const struct sp_wer_sum *sum) {
   return sum->substitutions + sum->deletions + sum->insertions;
@@ -89,13 +97,6 @@ enum sp_status sp_wer_create(enum sp_unit unit, struct sp_text_profile *profile,
   return SP_OK;
 }
 
-static void add_counts(struct sp_wer_sum *sum, const struct sp_edit_counts *counts) {
-  sum->correct += counts->correct;
-  sum->substitutions += counts->substitutions;
-  sum->deletions += counts->deletions;
-  sum->insertions += counts->insertions;
-}
-
 /* A text's units, and its characters as well when `n_chars` is there. */
 static enum sp_status split(struct sp_wer *wer, struct sp_text text, const uint32_t **ids,
                             size_t *n, const uint32_t **chars, size_t *n_chars,
@@ -130,8 +131,8 @@ static enum sp_status count_answer(struct sp_wer *wer, struct sp_text text, size
   struct sp_wer_totals *totals = &wer->totals[system];
   totals->utts++;
   totals->wrong_utts += sp_edit_errors(&wer->counts[system]) > 0;
-  add_counts(&totals->units, &wer->counts[system]);
-  add_counts(&totals->chars, &in_chars);
+  sp_wer_sum_add(&totals->units, &wer->counts[system]);
+  sp_wer_sum_add(&totals->chars, &in_chars);
   if (system == 0) {
     utt->hyp = hyp;
     utt->n_hyp = n;
@@ -188,8 +189,8 @@ static enum sp_status count_list(struct sp_wer *wer, const struct sp_text *hyps,
   lists->empty_lists += n_hyps == 0;
   lists->longest = n_hyps > lists->longest ? n_hyps : lists->longest;
   lists->rank_sum += n_hyps > 0 ? utt->oracle_rank + 1 : 0;
-  add_counts(&lists->oracle, &utt->oracle);
-  add_counts(&lists->worst, &utt->worst);
+  sp_wer_sum_add(&lists->oracle, &utt->oracle);
+  sp_wer_sum_add(&lists->worst, &utt->worst);
   return SP_OK;
 }
 
@@ -297,4 +298,16 @@ enum sp_status sp_wer_bootstrap(const struct sp_wer *wer, size_t system, bool by
   free(sums);
   free(block);
   return status;
+}
+
+void sp_wer_signature(enum sp_unit unit, const char *profile, const char *blocks,
+                      size_t replicates, uint64_t seed, char *out, size_t capacity) {
+  static const char *const options[] = {
+#define X(name, option, rate) [name] = option,
+      SP_UNIT_MAP(X)
+#undef X
+  };
+  snprintf(out, capacity, "wer|unit:%s|norm:%s|blocks:%s|boot:%zu/seed:%llu|v:%s", options[unit],
+           profile, blocks ? blocks : "utterance", replicates, (unsigned long long)seed,
+           SP_VERSION);
 }

@@ -27,6 +27,7 @@ struct sp_wer;
 struct sp_wer_sum {
   uint64_t correct, substitutions, deletions, insertions;
 };
+void sp_wer_sum_add(struct sp_wer_sum *sum, const struct sp_edit_counts *counts);
 uint64_t sp_wer_sum_errors(const struct sp_wer_sum *sum);
 uint64_t sp_wer_sum_reference(const struct sp_wer_sum *sum);
 /* Errors over reference units; 0 when both are 0, NaN for errors against nothing. */
@@ -82,6 +83,10 @@ size_t sp_wer_blocks(const struct sp_wer *wer);
 SP_MUST_CHECK enum sp_status sp_wer_bootstrap(const struct sp_wer *wer, size_t system,
                                               bool by_block, size_t replicates, uint64_t seed,
                                               struct sp_bootstrap *out, struct sp_error *err);
+
+/* One line that says how error rates were counted and resampled; `blocks` NULL: by utterance. */
+void sp_wer_signature(enum sp_unit unit, const char *profile, const char *blocks,
+                      size_t replicates, uint64_t seed, char *out, size_t capacity);
 
 #ifdef __cplusplus
 }

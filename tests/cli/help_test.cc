@@ -33,9 +33,9 @@ TEST_P(HelpTest, IsTheSameThroughHelp) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
-                         ::testing::Values("score", "rescore", "tune", "wer", "compare", "plan",
-                                           "verify", "cat", "convert", "model", "env", "bench",
-                                           "bench engine", "bench savings", "bench masks",
+                         ::testing::Values("score", "rescore", "tune", "wer", "compare", "report",
+                                           "plan", "verify", "cat", "convert", "model", "env",
+                                           "bench", "bench engine", "bench savings", "bench masks",
                                            "bench io", "bench wer", "bench tune", "help", "man",
                                            "completion"));
 

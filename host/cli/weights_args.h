@@ -1,0 +1,19 @@
+/* weights_args.h - the combination of `rescore` and `report`: from --weight or from --weights. */
+#ifndef SP_CLI_WEIGHTS_ARGS_H
+#define SP_CLI_WEIGHTS_ARGS_H
+
+#include "join_args.h"
+#include "weights_file.h"
+
+/* `weight` is the value of --weight, `weights` the file of --weights; NULL for what was not given.
+ * The file says everything about the combination: SP_EUSAGE for options beside it. */
+SP_MUST_CHECK enum sp_status sp_weights_args_read(const struct sp_join_args *join,
+                                                  const char *weight, const char *weights,
+                                                  struct sp_weights_file *out,
+                                                  struct sp_error *err);
+/* A message when weight k of the file `path` was tuned for another model than that of the scores at
+ * `scores`, whose hash is `model_hash`. */
+void sp_weights_args_say(const struct sp_weights_file *file, size_t k, const char *model_hash,
+                         const char *scores, const char *path);
+
+#endif
