@@ -1,5 +1,6 @@
 #!/bin/bash
-# demo.sh - from a bare system to scored lists: installs, builds, scores the embedded sample.
+# demo.sh - from a bare system to a word error rate: installs, builds, scores the embedded sample,
+# reranks it and reports.
 #
 # usage: bash bench/demo.sh [RUN_DIRECTORY]        (default: build/demo/run, made anew)
 set -euo pipefail
@@ -89,7 +90,16 @@ trap 'rm -f "$lines"' EXIT
 "$program" cat "$run" >"$lines"
 zstd -dcq "$archive" | show_lists "$lines" -
 
+step "rerank by first pass + 0.35 PLL, and count the word errors of both"
+work=$(dirname "$run")
+"$program" rescore "$archive" --scores "$run" --weight pll=0.35 --out "$work/best.jsonl.zst"
+"$program" wer "$work/best.jsonl.zst" --against "$archive"
+
+step "report"
+"$program" report "$run" --archive "$archive" --weight pll=0.35 --out "$work/report.html"
+
 printf '\nThe run directory is %s\n' "$run"
 echo "Read it with: '$program' cat '$run'"
 echo "          or: zstd -dc '$run'/scores-*.jsonl.zst"
+echo "The report for a browser: $work/report.html"
 echo "From nothing to here: $((SECONDS - began)) s, $built s of them for packages and the compiler."
