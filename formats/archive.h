@@ -77,6 +77,9 @@ struct sp_field {
   struct sp_text json; /* its value, one valid JSON value on one line */
 };
 
+/* The first of fields (n) that has this name, or NULL. */
+const struct sp_field *sp_field_find(const struct sp_field *fields, size_t n, struct sp_text name);
+
 struct sp_hyp {
   struct sp_text text; /* UTF-8, validated; may hold NUL when JSON says so; may be empty */
   double score;        /* first-pass total, as the file has it; finite; 0 without */

@@ -133,13 +133,13 @@ static enum sp_status grow(struct sp_reader *reader, const void **items, size_t 
   return SP_OK;
 }
 
-static bool has_field(const struct sp_field *fields, size_t n, struct sp_text name) {
+const struct sp_field *sp_field_find(const struct sp_field *fields, size_t n, struct sp_text name) {
   for (size_t i = 0; i < n; i++) {
     if (sp_text_equal(fields[i].name, name)) {
-      return true;
+      return &fields[i];
     }
   }
-  return false;
+  return NULL;
 }
 
 bool sp_hyp_component(const struct sp_hyp *hyp, struct sp_text name, double *value) {
@@ -155,7 +155,7 @@ bool sp_hyp_component(const struct sp_hyp *hyp, struct sp_text name, double *val
 static enum sp_status check_member(const struct sp_reader *reader, const struct sp_hyp *hyp,
                                    struct sp_text name, struct sp_error *err) {
   double value;
-  if (sp_hyp_component(hyp, name, &value) || has_field(hyp->fields, hyp->n_fields, name)) {
+  if (sp_hyp_component(hyp, name, &value) || sp_field_find(hyp->fields, hyp->n_fields, name)) {
     return fail_member(reader, hyp, name, "is given twice", err);
   }
   if (hyp->n_components + hyp->n_fields == SP_MEMBERS_CEILING) {
@@ -200,7 +200,7 @@ enum sp_status sp_reader_add_field(struct sp_reader *reader, struct sp_hyp *hyp,
 enum sp_status sp_reader_add_utt_field(struct sp_reader *reader, struct sp_utt *utt,
                                        struct sp_text name, struct sp_text json,
                                        struct sp_error *err) {
-  if (has_field(utt->fields, utt->n_fields, name)) {
+  if (sp_field_find(utt->fields, utt->n_fields, name)) {
     return fail_member(reader, NULL, name, "is given twice", err);
   }
   if (utt->n_fields == SP_MEMBERS_CEILING) {
