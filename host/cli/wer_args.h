@@ -22,9 +22,4 @@ SP_MUST_CHECK enum sp_status sp_wer_args_check(struct sp_wer_args *args,
                                                struct sp_error *err);
 enum sp_unit sp_wer_args_unit(const struct sp_wer_args *args);
 
-/* The name of the block of an utterance: empty when it has none. */
-struct sp_text sp_wer_args_block(const struct sp_wer_args *args, struct sp_text id);
-/* Utterances without a block are an error: --block-by asks for blocks. */
-bool sp_wer_args_wants_blocks(const struct sp_wer_args *args);
-
 #endif

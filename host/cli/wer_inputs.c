@@ -245,6 +245,8 @@ enum sp_status sp_wer_inputs_next(struct sp_wer_inputs *inputs, struct sp_wer_in
   out->hyps = inputs->hyps;
   out->n_hyps = utt.n_hyps;
   out->others = inputs->answers;
+  out->fields = utt.fields;
+  out->n_fields = utt.n_fields;
   return SP_OK;
 }
 

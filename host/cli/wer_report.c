@@ -6,6 +6,7 @@
 
 #include "checked.h"
 #include "output.h"
+#include "wer_block.h"
 
 static const char *rate_name(enum sp_unit unit) {
 #define X(name, option, rate) \
@@ -27,7 +28,7 @@ void sp_wer_report_release(struct sp_wer_report *report) {
 static void find_blocks(struct sp_wer_report *report) {
   const struct sp_wer_args *args = report->args;
   size_t n = sp_wer_blocks(report->wer), utts = sp_wer_get_totals(report->wer, 0)->utts;
-  bool there = sp_wer_args_wants_blocks(args) ? n > 0 : !args->block_by && n > 1 && n < utts;
+  bool there = sp_wer_block_wanted(args->block_by) ? n > 0 : !args->block_by && n > 1 && n < utts;
   if (there) {
     report->n_blocks = n;
     report->blocks = args->block_by ? args->block_by : "speaker";
