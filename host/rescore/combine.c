@@ -7,7 +7,7 @@
 
 #include "float_text.h"
 #include "json_fast.h"
-#include "whitespace.h"
+#include "text_words.h"
 
 double sp_total(const struct sp_linear *linear, const double *x) {
   size_t n = linear->n;
