@@ -112,9 +112,10 @@ struct sp_archive;
 struct sp_archive_options {
   enum sp_archive_format format; /* SP_FORMAT_AUTO: the first file's content decides */
   const char *tsv;               /* tsv: columns, see tsv_columns.h */
-  const char *tables; /* kaldi: score tables, "NAME=FILE,..", NAME score or a component */
-  size_t beam_size;   /* nemo-tsv: lines of an utterance; needed there */
-  bool costs;         /* scores and components are costs: they are negated */
+  const char *tables;  /* kaldi: score tables, "NAME=FILE,..", NAME score or a component */
+  size_t beam_size;    /* nemo-tsv: lines of an utterance; needed there */
+  bool costs;          /* scores and components are costs: they are negated */
+  bool texts_have_ids; /* auto: lines of text are trn or Kaldi text, never plain text */
 };
 
 /* As sp_archive_open and sp_archive_open_source below, with options.  Their strings are not kept

@@ -66,11 +66,15 @@ static enum sp_status next_trn(struct sp_reader *reader, struct sp_utt *utt, boo
 
 static enum sp_status next_kaldi_text(struct sp_reader *reader, struct sp_utt *utt, bool *found,
                                       struct sp_error *err) {
-  struct sp_text text, id;
-  SP_TRY(next_line(reader, &text, found, err));
-  if (!*found) {
-    return SP_OK;
-  }
+  struct sp_text text, id, trimmed;
+  do {
+    SP_TRY(next_line(reader, &text, found, err));
+    if (!*found) {
+      return SP_OK;
+    }
+    trimmed = text;
+    trim_end(&trimmed);
+  } while (trimmed.len == 0);
   sp_text_cut_word(&text, &id);
   return add_text(reader, text, id, utt, err);
 }

@@ -129,8 +129,8 @@ static enum sp_status run_wer(const void *values, const struct sp_operands *oper
   return status;
 }
 
-static const struct sp_opt_group *const groups[] = {&sp_wer_inputs_group, &sp_wer_count_group,
-                                                    &sp_wer_output_group, NULL};
+static const struct sp_opt_group *const groups[] = {
+    &sp_wer_inputs_group, &sp_archive_input, &sp_wer_count_group, &sp_wer_output_group, NULL};
 
 const struct sp_command sp_command_wer = {
     .name = "wer",
@@ -141,7 +141,8 @@ const struct sp_command sp_command_wer = {
         "secondpass wer --unit char --normalize librispeech --ref text --hyp hyp.txt",
     .usage = "[OPTIONS] HYP...",
     .description =
-        "HYP is one or several archives, or one file of trn (words (id)) or Kaldi text (id words). "
+        "HYP is archives, or files of trn (words (id)) or Kaldi text (id words); --format and the "
+        "options beside it are of HYP, and the other files' formats are told from the content. "
         "Of a list the first hypothesis is the answer; lists also give the oracle, the best "
         "hypothesis of each, and the anti-oracle. Substitutions, deletions and insertions are "
         "counted as sclite counts them.\n"

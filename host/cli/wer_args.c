@@ -31,14 +31,8 @@ static const struct sp_opt inputs[] = {
      .offset = FIELD(against),
      .argument = "FILE[,..]",
      .help = "answers of other systems (as HYP), to test the difference with each"},
-    {.name = "format",
-     .kind = SP_OPT_TEXT,
-     .offset = FIELD(format),
-     .argument = "NAME",
-     .help = "format of HYP: trn, kaldi-text, or one of an archive, as for score",
-     .fallback = "auto, told from the content"},
 };
-const struct sp_opt_group sp_wer_inputs_group = {"Inputs", inputs, sizeof inputs / sizeof *inputs};
+const struct sp_opt_group sp_wer_inputs_group = {"Texts", inputs, sizeof inputs / sizeof *inputs};
 
 static const struct sp_opt count[] = {
     {.name = "unit",

@@ -2,11 +2,12 @@
 #ifndef SP_CLI_WER_ARGS_H
 #define SP_CLI_WER_ARGS_H
 
-#include "options.h"
+#include "archive_args.h"
 #include "units.h"
 
 struct sp_wer_args {
-  const char *ref, *hyp, *against, *format;
+  struct sp_archive_args archive; /* first: see archive_args.h */
+  const char *ref, *hyp, *against;
   const char *unit, *normalize, *block_by;
   const char *per_utt, *align;
   size_t replicates;
