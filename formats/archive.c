@@ -9,6 +9,7 @@
 #include "archive_espnet2.h"
 #include "archive_reader.h"
 #include "checked.h"
+#include "file.h"
 #include "kaldi_tables.h"
 
 static const char *const format_names[] = {
@@ -149,8 +150,7 @@ static enum sp_status copy_paths(struct sp_archive *archive, const char *const *
 }
 
 static bool is_directory(const char *path) {
-  struct stat info;
-  return strcmp(path, "-") != 0 && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+  return strcmp(path, "-") != 0 && sp_file_is_directory(path);
 }
 
 /* All paths must exist before the first is read, so that a typing error is told at once. */

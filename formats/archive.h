@@ -105,6 +105,8 @@ struct sp_utt {
 
 /* The value of the component of that name, or false. */
 bool sp_hyp_component(const struct sp_hyp *hyp, struct sp_text name, double *value);
+/* The same where "score" stands for the first-pass total. */
+bool sp_hyp_named_score(const struct sp_hyp *hyp, struct sp_text name, double *value);
 
 struct sp_archive;
 

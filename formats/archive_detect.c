@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "archive_reader.h"
 #include "json_members.h"
 
 enum { first_look = 64 * 1024 };
@@ -267,23 +268,12 @@ enum sp_status sp_archive_detect(struct sp_source *source, struct sp_json *json,
   return SP_OK;
 }
 
-static bool is_blank(char c) {
-  return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static struct sp_text trim_end(struct sp_text text) {
-  while (text.len > 0 && is_blank(text.data[text.len - 1])) {
-    text.len--;
-  }
-  return text;
-}
-
 /* The first line that says something; false when that may stand, or go on, behind `head`. */
 static bool find_line(struct sp_text head, struct sp_text *line) {
   while (head.len > 0) {
     const char *end = memchr(head.data, '\n', head.len);
     size_t len = end ? (size_t)(end - head.data) : head.len;
-    *line = trim_end((struct sp_text){head.data, len});
+    *line = sp_text_trim_end((struct sp_text){head.data, len});
     if (line->len > 0 && !starts_with(*line, ";;")) {
       return end != NULL;
     }
@@ -295,15 +285,12 @@ static bool find_line(struct sp_text head, struct sp_text *line) {
 
 static bool ends_in_id(struct sp_text line) {
   const char *open = line.len > 0 ? memrchr(line.data, '(', line.len) : NULL;
-  if (!open || line.data[line.len - 1] != ')' || (open > line.data && !is_blank(open[-1]))) {
+  if (!open || line.data[line.len - 1] != ')') {
     return false;
   }
-  for (const char *at = open; at < line.data + line.len; at++) {
-    if (is_blank(*at)) {
-      return false;
-    }
-  }
-  return true;
+  size_t before = (size_t)(open - line.data);
+  bool apart = before == 0 || open[-1] == ' ' || open[-1] == '\t';
+  return apart && !memchr(open, ' ', line.len - before) && !memchr(open, '\t', line.len - before);
 }
 
 enum sp_status sp_archive_detect_ids(struct sp_source *source, enum sp_archive_format *out,

@@ -262,15 +262,11 @@ const struct sp_writer_format sp_writer_hyporadise = {
 /* The score that is learnt; false when the hypothesis has none. */
 static bool find_label(const struct sp_archive_writer *w, const struct sp_hyp *hyp, double *label) {
   const char *name = w->options.label ? w->options.label : "score";
-  if (strcmp(name, "score") == 0) {
-    *label = hyp->score;
-    return hyp->has_score;
-  }
   if (strcmp(name, "total") == 0) {
     *label = hyp->total;
     return hyp->has_total;
   }
-  return sp_hyp_component(hyp, (struct sp_text){name, strlen(name)}, label);
+  return sp_hyp_named_score(hyp, (struct sp_text){name, strlen(name)}, label);
 }
 
 static enum sp_status put_example(struct sp_archive_writer *w, const struct sp_utt *utt,

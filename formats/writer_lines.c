@@ -176,19 +176,11 @@ static void stop_kaldi(struct sp_archive_writer *w) {
   }
 }
 
-static bool find_value(const struct sp_hyp *hyp, struct sp_text name, double *value) {
-  if (sp_text_equal(name, SP_TEXT_LITERAL("score"))) {
-    *value = hyp->score;
-    return hyp->has_score;
-  }
-  return sp_hyp_component(hyp, name, value);
-}
-
 /* A line of a table goes through w->buf, where numbers are put, to the table's own file. */
 static enum sp_status put_table_line(struct sp_archive_writer *w, struct sp_table_out *table,
                                      const struct sp_utt *utt, size_t rank, struct sp_error *err) {
   double value;
-  if (!find_value(&utt->hyps[rank], table->name, &value)) {
+  if (!sp_hyp_named_score(&utt->hyps[rank], table->name, &value)) {
     return sp_writer_fail(utt, err, "hypothesis %zu has no %.*s for its table", rank + 1,
                           (int)table->name.len, table->name.data);
   }
