@@ -9,6 +9,7 @@
 #include "archive_espnet2.h"
 #include "archive_reader.h"
 #include "checked.h"
+#include "file.h"
 #include "kaldi_tables.h"
 
 static const char *const format_names[] = {
@@ -43,7 +44,7 @@ struct sp_archive {
   const char *path; /* of the open file, as given */
   struct sp_reader reader;
   struct sp_espnet2 *espnet2; /* the open directory */
-  bool costs;
+  bool costs, texts_have_ids;
   struct sp_archive_file *files; /* (n_files) finished; paths are owned */
   size_t n_files;
   struct sp_buf place;
@@ -149,8 +150,7 @@ static enum sp_status copy_paths(struct sp_archive *archive, const char *const *
 }
 
 static bool is_directory(const char *path) {
-  struct stat info;
-  return strcmp(path, "-") != 0 && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+  return strcmp(path, "-") != 0 && sp_file_is_directory(path);
 }
 
 /* All paths must exist before the first is read, so that a typing error is told at once. */
@@ -188,18 +188,27 @@ static enum sp_status check_paths(struct sp_archive *archive, struct sp_error *e
   return SP_OK;
 }
 
+/* Leaves SP_FORMAT_AUTO when the file is blank and there is a next one, which tells. */
+static enum sp_status detect_format(struct sp_archive *archive, struct sp_error *err) {
+  struct sp_source *source = archive->reader.source;
+  SP_TRY(sp_archive_detect(source, archive->reader.json, &archive->format, err));
+  if (archive->format == SP_FORMAT_AUTO && archive->next_path == archive->n_paths) {
+    archive->format = SP_FORMAT_TEXT;
+  }
+  return archive->format == SP_FORMAT_TEXT && archive->texts_have_ids
+             ? sp_archive_detect_ids(source, &archive->format, err)
+             : SP_OK;
+}
+
 /* Makes the reader ready for its source; resolves the format at the first one. */
 static enum sp_status start_source(struct sp_archive *archive, struct sp_error *err) {
   struct sp_reader *reader = &archive->reader;
   SP_TRY(sp_source_skip_bom(reader->source, err));
   if (archive->format == SP_FORMAT_AUTO) {
-    SP_TRY(sp_archive_detect(reader->source, reader->json, &archive->format, err));
-  }
-  if (archive->format == SP_FORMAT_AUTO && archive->next_path < archive->n_paths) {
-    return SP_OK; /* a blank file: the next one tells */
+    SP_TRY(detect_format(archive, err));
   }
   if (archive->format == SP_FORMAT_AUTO) {
-    archive->format = SP_FORMAT_TEXT;
+    return SP_OK;
   }
   const struct sp_reader_format *format = readers[archive->format];
   return format->start ? format->start(reader, err) : SP_OK;
@@ -251,6 +260,7 @@ static enum sp_status set_options(struct sp_archive *archive,
   }
   archive->format = format;
   archive->costs = options->costs;
+  archive->texts_have_ids = options->texts_have_ids;
   reader->beam_size = options->beam_size;
   SP_TRY(sp_tsv_columns_parse(options->tsv, &reader->columns, err));
   return options->tables ? sp_kaldi_tables_open(options->tables, &reader->tables, err) : SP_OK;

@@ -77,6 +77,9 @@ struct sp_field {
   struct sp_text json; /* its value, one valid JSON value on one line */
 };
 
+/* The first of fields (n) that has this name, or NULL. */
+const struct sp_field *sp_field_find(const struct sp_field *fields, size_t n, struct sp_text name);
+
 struct sp_hyp {
   struct sp_text text; /* UTF-8, validated; may hold NUL when JSON says so; may be empty */
   double score;        /* first-pass total, as the file has it; finite; 0 without */
@@ -102,6 +105,8 @@ struct sp_utt {
 
 /* The value of the component of that name, or false. */
 bool sp_hyp_component(const struct sp_hyp *hyp, struct sp_text name, double *value);
+/* The same where "score" stands for the first-pass total. */
+bool sp_hyp_named_score(const struct sp_hyp *hyp, struct sp_text name, double *value);
 
 struct sp_archive;
 
@@ -109,9 +114,10 @@ struct sp_archive;
 struct sp_archive_options {
   enum sp_archive_format format; /* SP_FORMAT_AUTO: the first file's content decides */
   const char *tsv;               /* tsv: columns, see tsv_columns.h */
-  const char *tables; /* kaldi: score tables, "NAME=FILE,..", NAME score or a component */
-  size_t beam_size;   /* nemo-tsv: lines of an utterance; needed there */
-  bool costs;         /* scores and components are costs: they are negated */
+  const char *tables;  /* kaldi: score tables, "NAME=FILE,..", NAME score or a component */
+  size_t beam_size;    /* nemo-tsv: lines of an utterance; needed there */
+  bool costs;          /* scores and components are costs: they are negated */
+  bool texts_have_ids; /* auto: lines of text are trn or Kaldi text, never plain text */
 };
 
 /* As sp_archive_open and sp_archive_open_source below, with options.  Their strings are not kept

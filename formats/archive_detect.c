@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "archive_reader.h"
 #include "json_members.h"
 
 enum { first_look = 64 * 1024 };
@@ -157,9 +158,10 @@ static enum sp_status detect_object(struct sp_source *source, struct sp_json *js
         sp_source_path(source));
   }
   if (look.format == SP_FORMAT_AUTO && look.broken && !look.has_members) {
-    return sp_fail(err, SP_EINPUT,
-                   "%s: begins with '{' but is no JSON; if it is text, say --format text",
-                   sp_source_path(source));
+    return sp_fail(
+        err, SP_EINPUT,
+        "%s: begins with '{' but is no JSON; if it is text, name its format with --format",
+        sp_source_path(source));
   }
   *out = look.format == SP_FORMAT_AUTO ? SP_FORMAT_MLM : look.format;
   return SP_OK;
@@ -212,8 +214,8 @@ static enum sp_status detect_array(struct sp_source *source, struct sp_json *jso
   if (!is) {
     return sp_fail(
         err, SP_EINPUT,
-        "%s: a JSON array, but not HyPoradise's (\"input\"); if it is text, say --format "
-        "text",
+        "%s: a JSON array, but not HyPoradise's (\"input\"); if it is text, name its format with "
+        "--format",
         sp_source_path(source));
   }
   *out = SP_FORMAT_HYPORADISE;
@@ -263,5 +265,44 @@ enum sp_status sp_archive_detect(struct sp_source *source, struct sp_json *json,
   }
   bool told = at < head.len || head.len == 4096;
   *out = told ? line_format(head) : SP_FORMAT_AUTO;
+  return SP_OK;
+}
+
+/* The first line that says something; false when that may stand, or go on, behind `head`. */
+static bool find_line(struct sp_text head, struct sp_text *line) {
+  while (head.len > 0) {
+    const char *end = memchr(head.data, '\n', head.len);
+    size_t len = end ? (size_t)(end - head.data) : head.len;
+    *line = sp_text_trim_end((struct sp_text){head.data, len});
+    if (line->len > 0 && !starts_with(*line, ";;")) {
+      return end != NULL;
+    }
+    head = (struct sp_text){head.data + len + (end != NULL), head.len - len - (end != NULL)};
+  }
+  line->len = 0;
+  return false;
+}
+
+static bool ends_in_id(struct sp_text line) {
+  const char *open = line.len > 0 ? memrchr(line.data, '(', line.len) : NULL;
+  if (!open || line.data[line.len - 1] != ')') {
+    return false;
+  }
+  size_t before = (size_t)(open - line.data);
+  bool apart = before == 0 || open[-1] == ' ' || open[-1] == '\t';
+  return apart && !memchr(open, ' ', line.len - before) && !memchr(open, '\t', line.len - before);
+}
+
+enum sp_status sp_archive_detect_ids(struct sp_source *source, enum sp_archive_format *out,
+                                     struct sp_error *err) {
+  struct sp_text head, line;
+  bool whole;
+  size_t want = first_look;
+  do {
+    SP_TRY(sp_source_peek(source, want, &head, err));
+    whole = head.len < want || want >= SP_RECORD_CEILING;
+    want *= 4;
+  } while (!find_line(head, &line) && !whole);
+  *out = line.len == 0 || ends_in_id(line) ? SP_FORMAT_TRN : SP_FORMAT_KALDI_TEXT;
   return SP_OK;
 }

@@ -84,13 +84,11 @@ struct sp_text sp_reader_number(struct sp_reader *reader) {
   return (struct sp_text){reader->number, (size_t)wide};
 }
 
-static bool is_blank(struct sp_text line) {
-  for (size_t i = 0; i < line.len; i++) {
-    if (line.data[i] != ' ' && line.data[i] != '\t' && line.data[i] != '\r') {
-      return false;
-    }
+struct sp_text sp_text_trim_end(struct sp_text text) {
+  while (text.len > 0 && memchr(" \t\r", text.data[text.len - 1], 3)) {
+    text.len--;
   }
-  return true;
+  return text;
 }
 
 enum sp_status sp_reader_json_line(struct sp_reader *reader, struct sp_json_value *root,
@@ -101,7 +99,7 @@ enum sp_status sp_reader_json_line(struct sp_reader *reader, struct sp_json_valu
     if (!*found) {
       return SP_OK;
     }
-  } while (is_blank(line));
+  } while (sp_text_trim_end(line).len == 0);
   reader->line = sp_source_line_number(reader->source);
   return sp_json_parse(reader->json, line, sp_source_path(reader->source), reader->line, root, err);
 }
@@ -133,13 +131,13 @@ static enum sp_status grow(struct sp_reader *reader, const void **items, size_t 
   return SP_OK;
 }
 
-static bool has_field(const struct sp_field *fields, size_t n, struct sp_text name) {
+const struct sp_field *sp_field_find(const struct sp_field *fields, size_t n, struct sp_text name) {
   for (size_t i = 0; i < n; i++) {
     if (sp_text_equal(fields[i].name, name)) {
-      return true;
+      return &fields[i];
     }
   }
-  return false;
+  return NULL;
 }
 
 bool sp_hyp_component(const struct sp_hyp *hyp, struct sp_text name, double *value) {
@@ -152,10 +150,18 @@ bool sp_hyp_component(const struct sp_hyp *hyp, struct sp_text name, double *val
   return false;
 }
 
+bool sp_hyp_named_score(const struct sp_hyp *hyp, struct sp_text name, double *value) {
+  if (sp_text_equal(name, SP_TEXT_LITERAL("score"))) {
+    *value = hyp->score;
+    return hyp->has_score;
+  }
+  return sp_hyp_component(hyp, name, value);
+}
+
 static enum sp_status check_member(const struct sp_reader *reader, const struct sp_hyp *hyp,
                                    struct sp_text name, struct sp_error *err) {
   double value;
-  if (sp_hyp_component(hyp, name, &value) || has_field(hyp->fields, hyp->n_fields, name)) {
+  if (sp_hyp_component(hyp, name, &value) || sp_field_find(hyp->fields, hyp->n_fields, name)) {
     return fail_member(reader, hyp, name, "is given twice", err);
   }
   if (hyp->n_components + hyp->n_fields == SP_MEMBERS_CEILING) {
@@ -200,7 +206,7 @@ enum sp_status sp_reader_add_field(struct sp_reader *reader, struct sp_hyp *hyp,
 enum sp_status sp_reader_add_utt_field(struct sp_reader *reader, struct sp_utt *utt,
                                        struct sp_text name, struct sp_text json,
                                        struct sp_error *err) {
-  if (has_field(utt->fields, utt->n_fields, name)) {
+  if (sp_field_find(utt->fields, utt->n_fields, name)) {
     return fail_member(reader, NULL, name, "is given twice", err);
   }
   if (utt->n_fields == SP_MEMBERS_CEILING) {

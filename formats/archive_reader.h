@@ -72,6 +72,9 @@ SP_MUST_CHECK enum sp_status sp_reader_reserve(struct sp_reader *reader, size_t 
 /* The reason why `id` cannot name an utterance, or NULL. */
 const char *sp_id_fault(struct sp_text id);
 
+/* The text without spaces, tabs and \r at its end. */
+struct sp_text sp_text_trim_end(struct sp_text text);
+
 /* SP_EINPUT when `text` has a NUL byte or invalid UTF-8, which no text format may. */
 SP_MUST_CHECK enum sp_status sp_reader_check_text(const struct sp_reader *reader,
                                                   struct sp_text text, struct sp_error *err);

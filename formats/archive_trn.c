@@ -22,12 +22,6 @@ static enum sp_status next_line(struct sp_reader *reader, struct sp_text *line, 
   return *found ? sp_reader_check_text(reader, *line, err) : SP_OK;
 }
 
-static void trim_end(struct sp_text *text) {
-  while (text->len > 0 && (text->data[text->len - 1] == ' ' || text->data[text->len - 1] == '\t')) {
-    text->len--;
-  }
-}
-
 /* The id stands in the last parentheses, one space before them belongs to them. */
 static enum sp_status split_trn(struct sp_reader *reader, struct sp_text line, struct sp_utt *utt,
                                 struct sp_error *err) {
@@ -58,7 +52,7 @@ static enum sp_status next_trn(struct sp_reader *reader, struct sp_utt *utt, boo
     if (!*found) {
       return SP_OK;
     }
-    trim_end(&line);
+    line = sp_text_trim_end(line);
     passed_over = line.len == 0 || (line.len > 1 && memcmp(line.data, ";;", 2) == 0);
   } while (passed_over);
   return split_trn(reader, line, utt, err);
@@ -67,10 +61,12 @@ static enum sp_status next_trn(struct sp_reader *reader, struct sp_utt *utt, boo
 static enum sp_status next_kaldi_text(struct sp_reader *reader, struct sp_utt *utt, bool *found,
                                       struct sp_error *err) {
   struct sp_text text, id;
-  SP_TRY(next_line(reader, &text, found, err));
-  if (!*found) {
-    return SP_OK;
-  }
+  do {
+    SP_TRY(next_line(reader, &text, found, err));
+    if (!*found) {
+      return SP_OK;
+    }
+  } while (sp_text_trim_end(text).len == 0);
   sp_text_cut_word(&text, &id);
   return add_text(reader, text, id, utt, err);
 }

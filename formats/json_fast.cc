@@ -106,6 +106,13 @@ sp_status sp_json_parse(sp_json *json, sp_text doc, const char *path, uint64_t l
   return SP_OK;
 }
 
+sp_status sp_json_parse_copy(sp_json *json, sp_text doc, sp_buf *room, const char *path,
+                             uint64_t line, sp_json_value *root, sp_error *err) {
+  sp_buf_clear(room);
+  SP_TRY(sp_buf_append(room, doc.data, doc.len, err));
+  return sp_json_parse(json, {room->data, room->len}, path, line, root, err);
+}
+
 enum sp_json_type sp_json_type_of(sp_json_value value) {
   switch (Carry<dom::element>(value).type()) {
     case dom::element_type::ARRAY:

@@ -43,6 +43,12 @@ SP_MUST_CHECK enum sp_status sp_json_parse(struct sp_json *json, struct sp_text 
                                            const char *path, uint64_t line,
                                            struct sp_json_value *root, struct sp_error *err);
 
+/* As above, of a text that has no room behind it: it is copied to `room`, which must live as long. */
+SP_MUST_CHECK enum sp_status sp_json_parse_copy(struct sp_json *json, struct sp_text doc,
+                                                struct sp_buf *room, const char *path,
+                                                uint64_t line, struct sp_json_value *root,
+                                                struct sp_error *err);
+
 enum sp_json_type sp_json_type_of(struct sp_json_value value);
 /* False when the value is of another type. A string with half of a surrogate pair is none. */
 bool sp_json_string(const struct sp_json *json, struct sp_json_value value, struct sp_text *out);

@@ -162,12 +162,10 @@ static enum sp_status publish(struct sp_sink *sink, struct sp_error *err) {
   if (fsync(sink->fd) != 0) {
     return sp_fail_errno(err, SP_EIO, "cannot sync %s", sink->temporary);
   }
-  if (rename(sink->temporary, sink->path) != 0) {
-    return sp_fail_errno(err, SP_EIO, "cannot rename %s to %s", sink->temporary, sink->path);
-  }
+  SP_TRY(sp_file_rename(sink->temporary, sink->path, err));
   free(sink->temporary);
   sink->temporary = NULL; /* nothing to remove any more */
-  return sp_file_sync_directory_of(sink->path, err);
+  return SP_OK;
 }
 
 enum sp_status sp_sink_close(struct sp_sink *sink, struct sp_error *err) {

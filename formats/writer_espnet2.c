@@ -172,11 +172,9 @@ static enum sp_status finish(struct sp_archive_writer *w, struct sp_error *err) 
     SP_TRY(close_sink(&d->lists[i].score, err));
   }
   SP_TRY(close_sink(&d->refs, err));
-  if (rename(d->temporary, d->path) != 0) {
-    return sp_fail_errno(err, SP_EIO, "cannot rename %s to %s", d->temporary, d->path);
-  }
+  SP_TRY(sp_file_rename(d->temporary, d->path, err));
   d->made = false;
-  return sp_file_sync_directory_of(d->path, err);
+  return SP_OK;
 }
 
 /* Removes the files that were published in the temporary directory, and it. */

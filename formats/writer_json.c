@@ -82,15 +82,6 @@ const struct sp_writer_format sp_writer_mlm = {
 
 /* ---- espnet1 ---- */
 
-static bool has_name(const struct sp_hyp *hyp) {
-  for (size_t i = 0; i < hyp->n_fields; i++) {
-    if (sp_text_equal(hyp->fields[i].name, SP_TEXT_LITERAL("name"))) {
-      return true;
-    }
-  }
-  return false;
-}
-
 static enum sp_status put_output(struct sp_archive_writer *w, const struct sp_utt *utt, size_t rank,
                                  struct sp_error *err) {
   static const char *const reserved[] = {"rec_text", "score", "text", "i", "total", NULL};
@@ -99,7 +90,7 @@ static enum sp_status put_output(struct sp_archive_writer *w, const struct sp_ut
     return sp_writer_fail(utt, err, "its text has a U+2581, which stands for a space there");
   }
   SP_TRY(sp_writer_raw(w, "{", err));
-  if (!has_name(hyp)) {
+  if (!sp_field_find(hyp->fields, hyp->n_fields, SP_TEXT_LITERAL("name"))) {
     SP_TRY(sp_buf_printf(&w->buf, err, "\"name\":\"target1[%zu]\",", rank + 1));
   }
   SP_TRY(sp_writer_raw(w, "\"rec_text\":", err));
@@ -271,15 +262,11 @@ const struct sp_writer_format sp_writer_hyporadise = {
 /* The score that is learnt; false when the hypothesis has none. */
 static bool find_label(const struct sp_archive_writer *w, const struct sp_hyp *hyp, double *label) {
   const char *name = w->options.label ? w->options.label : "score";
-  if (strcmp(name, "score") == 0) {
-    *label = hyp->score;
-    return hyp->has_score;
-  }
   if (strcmp(name, "total") == 0) {
     *label = hyp->total;
     return hyp->has_total;
   }
-  return sp_hyp_component(hyp, (struct sp_text){name, strlen(name)}, label);
+  return sp_hyp_named_score(hyp, (struct sp_text){name, strlen(name)}, label);
 }
 
 static enum sp_status put_example(struct sp_archive_writer *w, const struct sp_utt *utt,

@@ -176,19 +176,11 @@ static void stop_kaldi(struct sp_archive_writer *w) {
   }
 }
 
-static bool find_value(const struct sp_hyp *hyp, struct sp_text name, double *value) {
-  if (sp_text_equal(name, SP_TEXT_LITERAL("score"))) {
-    *value = hyp->score;
-    return hyp->has_score;
-  }
-  return sp_hyp_component(hyp, name, value);
-}
-
 /* A line of a table goes through w->buf, where numbers are put, to the table's own file. */
 static enum sp_status put_table_line(struct sp_archive_writer *w, struct sp_table_out *table,
                                      const struct sp_utt *utt, size_t rank, struct sp_error *err) {
   double value;
-  if (!find_value(&utt->hyps[rank], table->name, &value)) {
+  if (!sp_hyp_named_score(&utt->hyps[rank], table->name, &value)) {
     return sp_writer_fail(utt, err, "hypothesis %zu has no %.*s for its table", rank + 1,
                           (int)table->name.len, table->name.data);
   }
@@ -278,12 +270,7 @@ static void stop_json(struct sp_archive_writer *w) {
 
 static const struct sp_field *find_field(const struct sp_field *fields, size_t n,
                                          const char *name) {
-  for (size_t i = 0; i < n; i++) {
-    if (sp_text_equal(fields[i].name, (struct sp_text){name, strlen(name)})) {
-      return &fields[i];
-    }
-  }
-  return NULL;
+  return sp_field_find(fields, n, (struct sp_text){name, strlen(name)});
 }
 
 /* All fields but those of `held`. */
@@ -304,17 +291,13 @@ static enum sp_status lose_fields(struct sp_archive_writer *w, const struct sp_u
  * counted as lost, with what was put since `start`. */
 static enum sp_status put_field(struct sp_archive_writer *w, const struct sp_utt *utt,
                                 const struct sp_field *field, size_t start, struct sp_error *err) {
-  struct sp_buf padded = {0}; /* the parser reads behind the end */
+  struct sp_buf room = {0};
   struct sp_json_value root, item;
   struct sp_json_cursor cursor;
   struct sp_text text;
   double value;
   bool good = true;
-  enum sp_status status = sp_buf_append(&padded, field->json.data, field->json.len, err);
-  if (status == SP_OK) {
-    status =
-        sp_json_parse(w->state, (struct sp_text){padded.data, padded.len}, "field", 1, &root, err);
-  }
+  enum sp_status status = sp_json_parse_copy(w->state, field->json, &room, "field", 1, &root, err);
   if (status == SP_OK && sp_json_string(w->state, root, &text)) {
     status = sp_writer_check(utt, "field", text, "", err);
     status = status == SP_OK ? sp_writer_bytes(w, text, err) : status;
@@ -331,7 +314,7 @@ static enum sp_status put_field(struct sp_archive_writer *w, const struct sp_utt
     w->buf.len = start;
     status = sp_writer_lose(w, utt, "fields", field->name, 1, err);
   }
-  sp_buf_release(&padded);
+  sp_buf_release(&room);
   return status;
 }
 

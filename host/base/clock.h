@@ -1,4 +1,4 @@
-/* clock.h - monotonic time. */
+/* clock.h - monotonic time, and the processor's. */
 #ifndef SP_BASE_CLOCK_H
 #define SP_BASE_CLOCK_H
 
@@ -12,5 +12,12 @@ static inline uint64_t sp_clock_ns(void) {
 }
 
 static inline double sp_clock_seconds(void) { return (double)sp_clock_ns() * 1e-9; }
+
+/* Processor time of all the process's threads. */
+static inline double sp_clock_cpu_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
 
 #endif

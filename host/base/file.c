@@ -117,22 +117,25 @@ static enum sp_status write_synced(const char *path, const void *data, size_t le
   return status;
 }
 
+enum sp_status sp_file_rename(const char *temporary, const char *path, struct sp_error *err) {
+  if (rename(temporary, path) != 0) {
+    return sp_fail_errno(err, SP_EIO, "cannot rename %s to %s", temporary, path);
+  }
+  return sp_file_sync_directory_of(path, err);
+}
+
 enum sp_status sp_file_replace(const char *path, const void *data, size_t len,
                                struct sp_error *err) {
   struct sp_buf name = {0};
   SP_TRY(sp_buf_printf(&name, err, "%s.tmp.%ld", path, (long)getpid()));
   const char *temporary = sp_buf_cstr(&name);
-  enum sp_status status;
-  SP_TRY_GOTO(write_synced(temporary, data, len, err), remove_temporary);
-  if (rename(temporary, path) != 0) {
-    status = sp_fail_errno(err, SP_EIO, "cannot rename %s to %s", temporary, path);
-    goto remove_temporary;
+  enum sp_status status = write_synced(temporary, data, len, err);
+  if (status == SP_OK) {
+    status = sp_file_rename(temporary, path, err);
   }
-  status = sp_file_sync_directory_of(path, err);
-  goto release_name;
-remove_temporary:
-  unlink(temporary);
-release_name:
+  if (status != SP_OK) {
+    unlink(temporary); /* if it still has that name */
+  }
   sp_buf_release(&name);
   return status;
 }
@@ -154,14 +157,20 @@ enum sp_status sp_file_make_directory(const char *path, struct sp_error *err) {
   if (mkdir(path, 0777) == 0) {
     return sp_file_sync_directory_of(path, err);
   }
-  struct stat info;
-  if (errno == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+  int reason = errno;
+  if (reason == EEXIST && sp_file_is_directory(path)) {
     return SP_OK;
   }
+  errno = reason;
   return sp_fail_errno(err, SP_EIO, "cannot create the directory %s", path);
 }
 
 bool sp_file_exists(const char *path) {
   struct stat info;
   return stat(path, &info) == 0;
+}
+
+bool sp_file_is_directory(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }

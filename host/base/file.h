@@ -21,6 +21,11 @@ SP_MUST_CHECK enum sp_status sp_file_write_all(int fd, const void *data, size_t 
 SP_MUST_CHECK enum sp_status sp_file_replace(const char *path, const void *data, size_t len,
                                              struct sp_error *err);
 
+/* Gives a finished, fsynced file or directory its final name, replacing a file, and fsyncs the directory
+ * that it stands in. */
+SP_MUST_CHECK enum sp_status sp_file_rename(const char *temporary, const char *path,
+                                            struct sp_error *err);
+
 /* Publishes a finished, fsynced temporary file under its final name with link(2), then unlinks the
  * temporary. *existed is set when `path` was there already: the caller compares and decides. */
 SP_MUST_CHECK enum sp_status sp_file_publish(const char *temporary, const char *path, bool *existed,
@@ -32,6 +37,7 @@ SP_MUST_CHECK enum sp_status sp_file_sync_directory_of(const char *path, struct 
 SP_MUST_CHECK enum sp_status sp_file_make_directory(const char *path, struct sp_error *err);
 
 bool sp_file_exists(const char *path);
+bool sp_file_is_directory(const char *path);
 /* SP_EIO unless the directory that `path` stands in exists and may be written to. */
 SP_MUST_CHECK enum sp_status sp_file_check_parent(const char *path, struct sp_error *err);
 

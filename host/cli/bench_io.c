@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "archive.h"
@@ -147,12 +146,6 @@ static enum sp_status read_all(struct pass *pass, struct sp_error *err) {
   return status == SP_OK ? next_shard(pass, err) : status;
 }
 
-static double cpu_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static void release_pass(struct pass *pass) {
   sp_shard_writer_abandon(pass->writer);
   sp_buf_release(&pass->line);
@@ -161,9 +154,9 @@ static void release_pass(struct pass *pass) {
 
 static enum sp_status time_pass(struct pass *pass, double *cpu, double *wall,
                                 struct sp_error *err) {
-  double wall_start = sp_clock_seconds(), cpu_start = cpu_seconds();
+  double wall_start = sp_clock_seconds(), cpu_start = sp_clock_cpu_seconds();
   enum sp_status status = read_all(pass, err);
-  *cpu = cpu_seconds() - cpu_start;
+  *cpu = sp_clock_cpu_seconds() - cpu_start;
   *wall = sp_clock_seconds() - wall_start;
   release_pass(pass);
   return status;

@@ -5,11 +5,11 @@
  *   text      texts are split into units as well: all that lies between an archive and its counts
  * A stage runs --repeat times; medians of processor time. */
 #include <stdlib.h>
-#include <time.h>
 
 #include "archive.h"
 #include "arena.h"
 #include "bench_stats.h"
+#include "clock.h"
 #include "commands.h"
 #include "edit.h"
 #include "output.h"
@@ -141,12 +141,6 @@ static enum sp_status pass(const struct lists *lists, struct sp_units *units, st
   return SP_OK;
 }
 
-static double cpu_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static enum sp_status measure(const struct lists *lists, struct sp_units *units, size_t repeat,
                               double *seconds, uint64_t *errors, struct sp_error *err) {
   double all[max_repeat];
@@ -154,9 +148,9 @@ static enum sp_status measure(const struct lists *lists, struct sp_units *units,
   enum sp_status status = SP_OK;
   SP_TRY(sp_edit_create(&edit, err));
   for (size_t i = 0; status == SP_OK && i < repeat; i++) {
-    double start = cpu_seconds();
+    double start = sp_clock_cpu_seconds();
     status = pass(lists, units, edit, errors, err);
-    all[i] = cpu_seconds() - start;
+    all[i] = sp_clock_cpu_seconds() - start;
   }
   sp_edit_destroy(edit);
   *seconds = sp_median(all, repeat);

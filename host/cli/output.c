@@ -139,6 +139,10 @@ json_t *sp_json_real(double value) {
   return isfinite(value) ? json_real(value) : json_null();
 }
 
+void sp_json_set_count(json_t *object, const char *key, uint64_t value) {
+  json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
 json_t *sp_json_begin(const char *command, enum sp_status status, const struct sp_error *err) {
   json_t *object = json_object();
   json_object_set_new(object, "schema", json_integer(1));

@@ -53,6 +53,8 @@ json_t *sp_json_text(const char *text);
 /* A JSON number; null when not finite. */
 json_t *sp_json_real(double value);
 
+void sp_json_set_count(json_t *object, const char *key, uint64_t value);
+
 /* The object that every --json begins with:
  * {"schema":1,"command":..,"exit_code":..,"error":null or the message}. */
 json_t *sp_json_begin(const char *command, enum sp_status status, const struct sp_error *err);

@@ -7,6 +7,7 @@
 #include "checked.h"
 #include "commands.h"
 #include "output.h"
+#include "wer_block.h"
 #include "wer_inputs.h"
 #include "wer_lines.h"
 #include "wer_report.h"
@@ -17,6 +18,7 @@ struct run {
   struct sp_wer_inputs *inputs;
   struct sp_text_profile *profile;
   struct sp_wer *wer;
+  struct sp_wer_blocks blocks;
   struct sp_wer_lines lines;
   struct sp_wer_report report;
 };
@@ -27,14 +29,16 @@ static enum sp_status open_run(struct run *run, const struct sp_operands *operan
   SP_TRY(sp_wer_inputs_open(&run->args, operands, &run->inputs, err));
   SP_TRY(sp_wer_create(sp_wer_args_unit(&run->args), run->profile,
                        1 + sp_wer_inputs_others(run->inputs), &run->wer, err));
+  SP_TRY(sp_wer_blocks_open(run->args.block_by, &run->blocks, err));
   return sp_wer_lines_open(&run->args, &run->lines, err);
 }
 
 static enum sp_status add_one(struct run *run, const struct sp_wer_input *input,
                               struct sp_error *err) {
   struct sp_wer_utt utt;
-  struct sp_text block = sp_wer_args_block(&run->args, input->id);
-  if (block.len == 0 && sp_wer_args_wants_blocks(&run->args)) {
+  struct sp_text block;
+  SP_TRY(sp_wer_blocks_find(&run->blocks, input, &block, err));
+  if (block.len == 0 && sp_wer_block_wanted(run->args.block_by)) {
     return sp_fail(err, SP_EINPUT, "%s: utterance %.*s has no block: --block-by %s",
                    sp_wer_inputs_place(run->inputs), (int)sp_min_size(input->id.len, 200),
                    input->id.data, run->args.block_by);
@@ -119,13 +123,14 @@ static enum sp_status run_wer(const void *values, const struct sp_operands *oper
   }
   sp_wer_report_release(&run.report);
   sp_wer_destroy(run.wer);
+  sp_wer_blocks_close(&run.blocks);
   sp_wer_inputs_close(run.inputs);
   sp_text_profile_close(run.profile);
   return status;
 }
 
-static const struct sp_opt_group *const groups[] = {&sp_wer_inputs_group, &sp_wer_count_group,
-                                                    &sp_wer_output_group, NULL};
+static const struct sp_opt_group *const groups[] = {
+    &sp_wer_inputs_group, &sp_archive_input, &sp_wer_count_group, &sp_wer_output_group, NULL};
 
 const struct sp_command sp_command_wer = {
     .name = "wer",
@@ -136,7 +141,8 @@ const struct sp_command sp_command_wer = {
         "secondpass wer --unit char --normalize librispeech --ref text --hyp hyp.txt",
     .usage = "[OPTIONS] HYP...",
     .description =
-        "HYP is one or several archives, or one file of trn (words (id)) or Kaldi text (id words). "
+        "HYP is archives, or files of trn (words (id)) or Kaldi text (id words); --format and the "
+        "options beside it are of HYP, and the other files' formats are told from the content. "
         "Of a list the first hypothesis is the answer; lists also give the oracle, the best "
         "hypothesis of each, and the anti-oracle. Substitutions, deletions and insertions are "
         "counted as sclite counts them.\n"

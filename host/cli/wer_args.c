@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "wer_block.h"
+
 #define FIELD(member) offsetof(struct sp_wer_args, member)
 
 enum { default_replicates = 1000, default_seed = 1 };
@@ -29,14 +31,8 @@ static const struct sp_opt inputs[] = {
      .offset = FIELD(against),
      .argument = "FILE[,..]",
      .help = "answers of other systems (as HYP), to test the difference with each"},
-    {.name = "format",
-     .kind = SP_OPT_TEXT,
-     .offset = FIELD(format),
-     .argument = "NAME",
-     .help = "format of HYP: trn, kaldi-text, or one of an archive, as for score",
-     .fallback = "auto, told from the content"},
 };
-const struct sp_opt_group sp_wer_inputs_group = {"Inputs", inputs, sizeof inputs / sizeof *inputs};
+const struct sp_opt_group sp_wer_inputs_group = {"Texts", inputs, sizeof inputs / sizeof *inputs};
 
 static const struct sp_opt count[] = {
     {.name = "unit",
@@ -59,7 +55,7 @@ static const struct sp_opt count[] = {
      .argument = "HOW",
      .fallback = "speaker where every id has a -",
      .help = "what is resampled as a whole: speaker, the id up to its first -; prefix:SEP, up to "
-             "the first SEP; utterance"},
+             "the first SEP; field:NAME, the value of that member of the utterance; utterance"},
     {.name = "bootstrap",
      .kind = SP_OPT_SIZE,
      .offset = FIELD(replicates),
@@ -103,15 +99,6 @@ static bool is_standard_output(const char *path) {
   return path && strcmp(path, "-") == 0;
 }
 
-static enum sp_status check_block_by(const char *how, struct sp_error *err) {
-  if (!how || strcmp(how, "speaker") == 0 || strcmp(how, "utterance") == 0 ||
-      (strncmp(how, "prefix:", 7) == 0 && how[7] != '\0')) {
-    return SP_OK;
-  }
-  return sp_fail(err, SP_EUSAGE, "--block-by: '%s' is none of speaker, prefix:SEP and utterance",
-                 how);
-}
-
 enum sp_status sp_wer_args_check(struct sp_wer_args *args, const struct sp_operands *operands,
                                  struct sp_error *err) {
   if (args->hyp && operands->n > 0) {
@@ -130,7 +117,7 @@ enum sp_status sp_wer_args_check(struct sp_wer_args *args, const struct sp_opera
   args->normalize = args->normalize ? args->normalize : "none";
   args->replicates = args->replicates ? args->replicates : default_replicates;
   args->seed = args->seed ? args->seed : default_seed;
-  return check_block_by(args->block_by, err);
+  return sp_wer_block_check(args->block_by, err);
 }
 
 enum sp_unit sp_wer_args_unit(const struct sp_wer_args *args) {
@@ -141,20 +128,4 @@ enum sp_unit sp_wer_args_unit(const struct sp_wer_args *args) {
   SP_UNIT_MAP(X)
 #undef X
   return SP_UNIT_WORD;
-}
-
-bool sp_wer_args_wants_blocks(const struct sp_wer_args *args) {
-  return args->block_by && strcmp(args->block_by, "utterance") != 0;
-}
-
-struct sp_text sp_wer_args_block(const struct sp_wer_args *args, struct sp_text id) {
-  const char *separator = "-";
-  if (args->block_by && strcmp(args->block_by, "utterance") == 0) {
-    return (struct sp_text){id.data, 0};
-  }
-  if (args->block_by && strncmp(args->block_by, "prefix:", 7) == 0) {
-    separator = args->block_by + 7;
-  }
-  const char *hit = memmem(id.data, id.len, separator, strlen(separator));
-  return (struct sp_text){id.data, hit ? (size_t)(hit - id.data) : 0};
 }

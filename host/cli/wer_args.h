@@ -2,11 +2,12 @@
 #ifndef SP_CLI_WER_ARGS_H
 #define SP_CLI_WER_ARGS_H
 
-#include "options.h"
+#include "archive_args.h"
 #include "units.h"
 
 struct sp_wer_args {
-  const char *ref, *hyp, *against, *format;
+  struct sp_archive_args archive; /* first: see archive_args.h */
+  const char *ref, *hyp, *against;
   const char *unit, *normalize, *block_by;
   const char *per_utt, *align;
   size_t replicates;
@@ -21,10 +22,5 @@ SP_MUST_CHECK enum sp_status sp_wer_args_check(struct sp_wer_args *args,
                                                const struct sp_operands *operands,
                                                struct sp_error *err);
 enum sp_unit sp_wer_args_unit(const struct sp_wer_args *args);
-
-/* The name of the block of an utterance: empty when it has none. */
-struct sp_text sp_wer_args_block(const struct sp_wer_args *args, struct sp_text id);
-/* Utterances without a block are an error: --block-by asks for blocks. */
-bool sp_wer_args_wants_blocks(const struct sp_wer_args *args);
 
 #endif

@@ -129,7 +129,7 @@ static enum sp_status hold(struct held *held, const char *path, bool references,
   struct sp_hyp_source *source;
   held->path = path;
   SP_TRY(sp_text_table_create(&held->texts, err));
-  SP_TRY(sp_hyp_source_open(&path, 1, NULL, &source, err));
+  SP_TRY(sp_hyp_source_open(&path, 1, &(struct sp_archive_options){0}, &source, err));
   enum sp_status status = hold_all(held, source, references, err);
   sp_hyp_source_close(source);
   return status;
@@ -158,9 +158,10 @@ static enum sp_status hold_others(struct sp_wer_inputs *inputs, const char *list
 static enum sp_status open_all(struct sp_wer_inputs *inputs, const struct sp_wer_args *args,
                                const struct sp_operands *operands, struct sp_error *err) {
   const char *const *paths = args->hyp ? &args->hyp : operands->items;
+  struct sp_archive_options options;
   inputs->path = strcmp(paths[0], "-") == 0 ? "(standard input)" : paths[0];
-  SP_TRY(
-      sp_hyp_source_open(paths, args->hyp ? 1 : operands->n, args->format, &inputs->source, err));
+  SP_TRY(sp_archive_args_resolve(&args->archive, &options, err));
+  SP_TRY(sp_hyp_source_open(paths, args->hyp ? 1 : operands->n, &options, &inputs->source, err));
   SP_TRY(sp_id_set_create(SP_ID_SET_MEMORY, NULL, &inputs->ids, err));
   if (args->ref) {
     SP_TRY(hold(&inputs->ref, args->ref, true, err));
@@ -245,6 +246,8 @@ enum sp_status sp_wer_inputs_next(struct sp_wer_inputs *inputs, struct sp_wer_in
   out->hyps = inputs->hyps;
   out->n_hyps = utt.n_hyps;
   out->others = inputs->answers;
+  out->fields = utt.fields;
+  out->n_fields = utt.n_fields;
   return SP_OK;
 }
 

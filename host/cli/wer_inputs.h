@@ -16,6 +16,8 @@ struct sp_wer_input {
   const struct sp_text *hyps; /* (n_hyps) */
   size_t n_hyps;
   const struct sp_text *others; /* (sp_wer_inputs_others) */
+  const struct sp_field *fields; /* (n_fields) of the system's utterance */
+  size_t n_fields;
 };
 
 SP_MUST_CHECK enum sp_status sp_wer_inputs_open(const struct sp_wer_args *args,

@@ -64,27 +64,23 @@ static void write_tsv(FILE *file, struct sp_text id, const struct sp_wer_utt *ut
   putc('\n', file);
 }
 
-static void set_count(json_t *object, const char *key, uint64_t value) {
-  json_object_set_new(object, key, json_integer((json_int_t)value));
-}
-
 static enum sp_status write_json(FILE *file, struct sp_text id, const struct sp_wer_utt *utt,
                                  size_t n_others, struct sp_error *err) {
   const struct sp_edit_counts *u = &utt->units;
   json_t *object = json_object(), *others = json_array();
   json_object_set_new(object, "id", json_stringn(id.data, id.len));
-  set_count(object, "ref", utt->n_ref);
-  set_count(object, "correct", u->correct);
-  set_count(object, "sub", u->substitutions);
-  set_count(object, "del", u->deletions);
-  set_count(object, "ins", u->insertions);
-  set_count(object, "errors", sp_edit_errors(u));
-  set_count(object, "char_ref", sp_edit_reference(&utt->chars));
-  set_count(object, "char_errors", sp_edit_errors(&utt->chars));
-  set_count(object, "hyps", utt->n_hyps);
-  set_count(object, "oracle_rank", utt->n_hyps ? utt->oracle_rank + 1 : 0);
-  set_count(object, "oracle_errors", sp_edit_errors(&utt->oracle));
-  set_count(object, "worst_errors", sp_edit_errors(&utt->worst));
+  sp_json_set_count(object, "ref", utt->n_ref);
+  sp_json_set_count(object, "correct", u->correct);
+  sp_json_set_count(object, "sub", u->substitutions);
+  sp_json_set_count(object, "del", u->deletions);
+  sp_json_set_count(object, "ins", u->insertions);
+  sp_json_set_count(object, "errors", sp_edit_errors(u));
+  sp_json_set_count(object, "char_ref", sp_edit_reference(&utt->chars));
+  sp_json_set_count(object, "char_errors", sp_edit_errors(&utt->chars));
+  sp_json_set_count(object, "hyps", utt->n_hyps);
+  sp_json_set_count(object, "oracle_rank", utt->n_hyps ? utt->oracle_rank + 1 : 0);
+  sp_json_set_count(object, "oracle_errors", sp_edit_errors(&utt->oracle));
+  sp_json_set_count(object, "worst_errors", sp_edit_errors(&utt->worst));
   for (size_t i = 0; i < n_others; i++) {
     json_array_append_new(others, json_integer((json_int_t)sp_edit_errors(&utt->others[i])));
   }

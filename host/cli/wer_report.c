@@ -6,6 +6,7 @@
 
 #include "checked.h"
 #include "output.h"
+#include "wer_block.h"
 
 void sp_wer_report_release(struct sp_wer_report *report) {
   free(report->others);
@@ -17,7 +18,7 @@ void sp_wer_report_release(struct sp_wer_report *report) {
 static void find_blocks(struct sp_wer_report *report) {
   const struct sp_wer_args *args = report->args;
   size_t n = sp_wer_blocks(report->wer), utts = sp_wer_get_totals(report->wer, 0)->utts;
-  bool there = sp_wer_args_wants_blocks(args) ? n > 0 : !args->block_by && n > 1 && n < utts;
+  bool there = sp_wer_block_wanted(args->block_by) ? n > 0 : !args->block_by && n > 1 && n < utts;
   if (there) {
     report->n_blocks = n;
     report->blocks = args->block_by ? args->block_by : "speaker";
@@ -174,19 +175,15 @@ void sp_wer_report_print(const struct sp_wer_report *report) {
   printf("\n%s\n", report->signature);
 }
 
-static void set_count(json_t *object, const char *key, uint64_t value) {
-  json_object_set_new(object, key, json_integer((json_int_t)value));
-}
-
 static json_t *sum_json(const struct sp_wer_sum *sum) {
   json_t *object = json_object();
   json_object_set_new(object, "rate", sp_json_real(sp_wer_sum_rate(sum)));
-  set_count(object, "errors", sp_wer_sum_errors(sum));
-  set_count(object, "ref", sp_wer_sum_reference(sum));
-  set_count(object, "correct", sum->correct);
-  set_count(object, "sub", sum->substitutions);
-  set_count(object, "del", sum->deletions);
-  set_count(object, "ins", sum->insertions);
+  sp_json_set_count(object, "errors", sp_wer_sum_errors(sum));
+  sp_json_set_count(object, "ref", sp_wer_sum_reference(sum));
+  sp_json_set_count(object, "correct", sum->correct);
+  sp_json_set_count(object, "sub", sum->substitutions);
+  sp_json_set_count(object, "del", sum->deletions);
+  sp_json_set_count(object, "ins", sum->insertions);
   return object;
 }
 
@@ -209,8 +206,8 @@ static json_t *intervals_json(const struct sp_wer_report *report, struct sp_inte
 static json_t *totals_json(const struct sp_wer_totals *totals) {
   json_t *object = sum_json(&totals->units);
   json_object_set_new(object, "chars", sum_json(&totals->chars));
-  set_count(object, "utts", totals->utts);
-  set_count(object, "wrong_utts", totals->wrong_utts);
+  sp_json_set_count(object, "utts", totals->utts);
+  sp_json_set_count(object, "wrong_utts", totals->wrong_utts);
   json_object_set_new(object, "ser",
                       sp_json_real((double)totals->wrong_utts / (double)totals->utts));
   return object;
@@ -220,9 +217,9 @@ static json_t *lists_json(const struct sp_wer_report *report) {
   const struct sp_wer_lists *lists = sp_wer_get_lists(report->wer);
   uint64_t full = sp_wer_get_totals(report->wer, 0)->utts - lists->empty_lists;
   json_t *object = json_object();
-  set_count(object, "hyps", lists->hyps);
-  set_count(object, "empty", lists->empty_lists);
-  set_count(object, "longest", lists->longest);
+  sp_json_set_count(object, "hyps", lists->hyps);
+  sp_json_set_count(object, "empty", lists->empty_lists);
+  sp_json_set_count(object, "longest", lists->longest);
   json_object_set_new(object, "oracle", sum_json(&lists->oracle));
   json_object_set_new(object, "anti_oracle", sum_json(&lists->worst));
   json_object_set_new(object, "oracle_rank",
@@ -240,7 +237,7 @@ static json_t *comparison_json(const struct sp_wer_report *report, size_t i) {
                       intervals_json(report, other->by_utt.difference, other->by_block.difference));
   json_object_set_new(object, "p_improvement",
                       sp_json_real(report->blocks ? other->by_block.better : other->by_utt.better));
-  set_count(test, "segments", other->test.segments);
+  sp_json_set_count(test, "segments", other->test.segments);
   json_object_set_new(test, "mean", sp_json_real(other->test.mean));
   json_object_set_new(test, "deviation", sp_json_real(other->test.deviation));
   json_object_set_new(test, "z", sp_json_real(other->test.z));
@@ -260,7 +257,7 @@ void sp_wer_report_json(const struct sp_wer_report *report, json_t *object) {
                       intervals_json(report, report->by_utt.a, report->by_block.a));
   json_object_set_new(object, "block_by",
                       report->blocks ? sp_json_text(report->blocks) : json_null());
-  set_count(object, "blocks", report->n_blocks);
+  sp_json_set_count(object, "blocks", report->n_blocks);
   json_object_set_new(object, "lists", lists_json(report));
   for (size_t i = 0; i < report->n_others; i++) {
     json_array_append_new(others, comparison_json(report, i));

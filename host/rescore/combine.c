@@ -7,7 +7,7 @@
 
 #include "float_text.h"
 #include "json_fast.h"
-#include "whitespace.h"
+#include "text_words.h"
 
 double sp_total(const struct sp_linear *linear, const double *x) {
   size_t n = linear->n;
@@ -186,20 +186,12 @@ static double within_limit(double value) {
   return fabs(value) <= SP_SCORE_LIMIT ? value : NAN;
 }
 
-/* "score" is the first pass's total. */
-static bool component_value(const struct sp_hyp *hyp, const char *name, double *value) {
-  if (strcmp(name, "score") == 0) {
-    *value = hyp->score;
-    return hyp->has_score;
-  }
-  return sp_hyp_component(hyp, (struct sp_text){name, strlen(name)}, value);
-}
-
 static double first_of(const struct sp_named_weights *first, const struct sp_hyp *hyp) {
   double sum = 0;
   for (size_t c = 0; c < first->n; c++) {
+    const char *name = first->items[c].name;
     double value = NAN;
-    if (!component_value(hyp, first->items[c].name, &value)) {
+    if (!sp_hyp_named_score(hyp, (struct sp_text){name, strlen(name)}, &value)) {
       return NAN;
     }
     sum += first->items[c].value * within_limit(value);

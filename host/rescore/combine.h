@@ -8,7 +8,7 @@
  * The length norm applies to second-pass scores alone, each with its own token count; the first
  * pass stays as it is.  lp is 1 (none), the scored tokens n (tokens), the words (words), or
  * ((5 + n) / 6)^A (gnmt:A; Wu et al. 2016, "Google's Neural Machine Translation System", eq. 14).
- * A length of 0 counts as 1.  Words are parted by blanks (whitespace.h).
+ * A length of 0 counts as 1.  Words are those of error rates (text_words.h).
  *
  * Null scores  a hypothesis that lacks a used score, or has one beyond SP_SCORE_LIMIT either way,
  *              has no total (NaN) and comes after all that have one, in original order. Used is

@@ -1,7 +1,8 @@
 /* hyp_source.h - utterances of a system or of references: an archive, or one text an utterance.
  *
- * A file of transcripts (transcripts.h) is read as an archive of one hypothesis a list. What a single
- * file is, its first byte tells that is not white space: { and [ begin an archive. */
+ * A file of trn or Kaldi text is an archive whose lists have one hypothesis; with format auto, what
+ * would be plain text is one of the two.  In trn, words that are markup to sclite, { a / b } and "@",
+ * are refused: counted as words they would give error rates that are not sclite's. */
 #ifndef SP_RESCORE_HYP_SOURCE_H
 #define SP_RESCORE_HYP_SOURCE_H
 
@@ -13,11 +14,10 @@ extern "C" {
 
 struct sp_hyp_source;
 
-/* `format`: NULL or "auto", "trn", "kaldi-text", or a name of archive.h. SP_EUSAGE for what has no
- * utterance ids (plain text) and for several files of transcripts. */
+/* As sp_archive_open_with. SP_EUSAGE for plain text, which has no utterance ids. */
 SP_MUST_CHECK enum sp_status sp_hyp_source_open(const char *const *paths, size_t n_paths,
-                                                const char *format, struct sp_hyp_source **out,
-                                                struct sp_error *err);
+                                                const struct sp_archive_options *options,
+                                                struct sp_hyp_source **out, struct sp_error *err);
 /* NULL is fine. */
 void sp_hyp_source_close(struct sp_hyp_source *source);
 /* As sp_archive_next. */

@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "checked.h"
+#include "file.h"
 #include "score_run.h"
 #include "score_table.h"
 
@@ -43,11 +44,6 @@ struct sp_scores {
 
 static char *copy_text(struct sp_scores *scores, struct sp_text text) {
   return sp_arena_copy(&scores->arena, text.data, text.len);
-}
-
-static bool is_directory(const char *path) {
-  struct stat info;
-  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
 static enum sp_status add_column(struct sp_scores *scores, const char *name, const char *suffix,
@@ -107,7 +103,7 @@ static enum sp_status add_chain(struct sp_scores *scores, const char *name, char
   }
   chain->next = scores->chains;
   scores->chains = chain;
-  if (is_directory(paths)) {
+  if (sp_file_is_directory(paths)) {
     SP_TRY(add_run(chain, paths, err));
   } else {
     char *rest;
@@ -191,7 +187,7 @@ static enum sp_status add_file(struct sp_scores *scores, const char *name, const
 static bool names_runs(const char *path) {
   size_t len = strcspn(path, "+");
   char first[4096];
-  if (is_directory(path)) {
+  if (sp_file_is_directory(path)) {
     return true;
   }
   if (path[len] != '+' || len >= sizeof first) {
@@ -199,7 +195,7 @@ static bool names_runs(const char *path) {
   }
   memcpy(first, path, len);
   first[len] = '\0';
-  return is_directory(first);
+  return sp_file_is_directory(first);
 }
 
 static enum sp_status add_item(struct sp_scores *scores, struct sp_text item, const char *signs,

@@ -7,8 +7,7 @@
 #include <xxhash.h>
 
 #include "arena.h"
-#include "unicode_class.h"
-#include "utf8.h"
+#include "text_words.h"
 
 enum { first_slots = 256 };
 
@@ -139,63 +138,11 @@ static inline enum sp_status intern(struct sp_units *units, struct sp_text text,
   return add_unit(units, &units->slots[at], hash, text, err);
 }
 
-/* The first byte from `at` on that may end a word: up to a space, or not ASCII. */
-static inline size_t skip_plain(const char *data, size_t n, size_t at) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
-  for (; at + 8 <= n; at += 8) {
-    uint64_t eight;
-    memcpy(&eight, data + at, 8);
-    uint64_t stop = ((eight - ones * 0x21) | eight) & tops; /* the lowest one set is right */
-    if (stop) {
-      return at + (size_t)__builtin_ctzll(stop) / 8;
-    }
-  }
-#endif
-  while (at < n && (unsigned char)data[at] > ' ' && (unsigned char)data[at] < 0x80) {
-    at++;
-  }
-  return at;
-}
-
-enum look { LOOK_PLAIN, LOOK_SPACE, LOOK_CJK };
-
-static inline enum look look(const char *data, size_t n, bool mixed, size_t *wide) {
-  unsigned char c = (unsigned char)data[0];
-  *wide = 1;
-  if (c < 0x80) {
-    return sp_is_ascii_space(c) ? LOOK_SPACE : LOOK_PLAIN;
-  }
-  uint32_t code;
-  *wide = sp_utf8_decode((const unsigned char *)data, n, &code);
-  return sp_is_space(code) ? LOOK_SPACE : mixed && sp_is_cjk(code) ? LOOK_CJK : LOOK_PLAIN;
-}
-
-/* The next word, or CJK character, from *at on; empty at the end. */
-static inline struct sp_text next_word(struct sp_text text, bool mixed, size_t *at) {
-  size_t i = *at, wide = 0;
-  enum look kind = LOOK_SPACE;
-  while (i < text.len && (kind = look(text.data + i, text.len - i, mixed, &wide)) == LOOK_SPACE) {
-    i += wide;
-  }
-  size_t start = i;
-  if (i < text.len && kind == LOOK_CJK) {
-    i += wide;
-  } else {
-    while ((i = skip_plain(text.data, text.len, i)) < text.len &&
-           look(text.data + i, text.len - i, mixed, &wide) == LOOK_PLAIN) {
-      i += wide;
-    }
-  }
-  *at = i;
-  return (struct sp_text){text.data + start, i - start};
-}
-
 static enum sp_status split_words(struct sp_units *units, struct sp_text text, bool mixed,
                                   uint32_t *ids, size_t *n, struct sp_error *err) {
   size_t at = 0;
   for (;;) {
-    struct sp_text word = next_word(text, mixed, &at);
+    struct sp_text word = sp_next_word(text, mixed, &at);
     if (word.len == 0) {
       return SP_OK;
     }

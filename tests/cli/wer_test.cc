@@ -47,6 +47,21 @@ TEST_F(WerTest, TwoFiles) {
             "wer|unit:word|norm:none|blocks:speaker|boot:1000/seed:1|v:0.1.0");
 }
 
+TEST_F(WerTest, AnyFormatOfAnArchive) {
+  WriteFile(Path("nbest.tsv"), "a\tx\t-1\tx y\na\tx y\t-2\tx y\n");
+  Json json = ParseJson(
+      Program("wer --json --format tsv --tsv id=1,text=2,score=3,ref=4 " + Path("nbest.tsv")).out);
+  EXPECT_EQ(Integer(json, "result.errors"), 1);
+  EXPECT_EQ(Integer(json, "lists.oracle.errors"), 0);
+  WriteFile(Path("more.trn"), "q (s3-1)\n");
+  WriteFile(Path("ref.trn"), "a b c d (s1-1)\ne f (s1-2)\ng h i (s2-1)\nq (s3-1)\n");
+  json = ParseJson(Program("wer --json --ref " + Path("ref.trn") + " " + Path("hyp.trn") + " " +
+                           Path("more.trn"))
+                       .out);
+  EXPECT_EQ(Integer(json, "result.ref"), 10);
+  EXPECT_EQ(Integer(json, "result.errors"), 2);
+}
+
 TEST_F(WerTest, ListsHaveAnOracle) {
   Json json = ParseJson(Program("wer --json " + Path("lists.jsonl")).out);
   EXPECT_EQ(Integer(json, "result.errors"), 3) << "an empty list loses all words";
@@ -92,6 +107,24 @@ TEST_F(WerTest, UnitsAndProfiles) {
   EXPECT_EQ(Integer(ParseJson(Program(files + " --unit char").out), "result.ref"), 6);
 }
 
+TEST_F(WerTest, BlocksByAField) {
+  WriteFile(Path("lists.jsonl"),
+            "{\"id\":\"1\",\"ref\":\"a\",\"speaker\":\"\\u00e4 \\\"b\\\"\",\"room\":7,\"hyps\":[]}\n"
+            "{\"id\":\"2\",\"ref\":\"b\",\"speaker\":\"\u00e4 \\\"b\\\"\",\"room\":8,\"hyps\":[]}\n"
+            "{\"id\":\"3\",\"ref\":\"c\",\"speaker\":\"c\",\"room\":8,\"side\":null,\"hyps\":[]}\n");
+  const std::string wer = "wer --json " + Path("lists.jsonl") + " --block-by field:";
+  Json speakers = ParseJson(Program(wer + "speaker").out);
+  EXPECT_EQ(Integer(speakers, "blocks"), 2) << "an escaped letter is the letter";
+  EXPECT_EQ(String(speakers, "block_by"), "field:speaker");
+  EXPECT_EQ(Integer(ParseJson(Program(wer + "room").out), "blocks"), 2);
+  for (const char *absent : {"side", "hyps", "none"}) {
+    Said said = Program("wer " + Path("lists.jsonl") + " --block-by field:" + absent);
+    EXPECT_EQ(said.code, 3) << said.out;
+    EXPECT_NE(said.err.find(":1: utterance 1 has no block: --block-by field:"), std::string::npos)
+        << said.err;
+  }
+}
+
 TEST_F(WerTest, MissingUtterancesAreNamed) {
   WriteFile(Path("ref.trn"), "a b c d (s1-1)\ne f (s1-2)\n");
   Refused(Files(), 3, "1 utterance without a reference: s2-1");
@@ -116,9 +149,14 @@ TEST_F(WerTest, WhatIsAskedWrongly) {
   Refused("wer " + Path("hyp.trn"), 2, "--ref");
   Refused(Files() + " " + Path("hyp.trn"), 2, "given twice");
   Refused(Files() + " --block-by colour", 2, "--block-by");
+  Refused(Files() + " --block-by field:", 2, "field:NAME");
   Refused(Files() + " --block-by prefix:_", 3, "s1-1 has no block");
+  Refused(Files() + " --block-by field:speaker", 3, "s1-1 has no block");
   Refused(Files() + " --normalize whisper", 2, "whisper");
   Refused(Files() + " --unit phone", 2, "phone");
+  Refused(Files() + " --format text", 2, "plain text has no utterance ids");
+  Refused(Files() + " --format tnr", 2, "--format: 'tnr' is none of auto");
+  Refused(Files() + " --tsv id=1,text=2", 2, "--tsv goes with --format tsv");
   Refused(Files() + " --per-utt - --align -", 2, "standard output");
   Refused(Files() + " --against " + Path("none"), 6, Path("none"));
   Refused(Files() + " --per-utt " + Path("none/rows"), 6, Path("none/rows"));

@@ -82,6 +82,15 @@ TEST(Combine, ALengthOfNothingCountsAsOne) {
   EXPECT_EQ(Total(c, Hyp("", -1), {{-3, false, 0}}), -4);
 }
 
+TEST(Combine, WordsAreThoseOfErrorRates) {
+  sp_combination c = Combination("score=1", "llm=1");
+  c.bonus = 1;
+  const char *text = "\u3000a\u00a0b \t\u2003caf\u00e9\u3000";
+  EXPECT_EQ(Total(c, Hyp(text, -1), {{-3, false, 0}}), -4 + 3);
+  c.norm = SP_NORM_WORDS;
+  EXPECT_EQ(Total(c, Hyp(text, -1), {{-3, false, 0}}), -2 + 3);
+}
+
 TEST(Combine, TokenNormsNeedTokenCounts) {
   sp_combination c = Combination("score=1", "llm=1");
   c.norm = SP_NORM_TOKENS;
