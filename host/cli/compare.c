@@ -11,6 +11,7 @@
 #include "output.h"
 #include "signature.h"
 #include "utf8_valid.h"
+#include "wer_block.h"
 
 /* All that the command holds. */
 struct gate {
@@ -20,6 +21,7 @@ struct gate {
   struct sp_compare *compare;
   struct sp_text_profile *profile;
   struct sp_wer *wer;
+  struct sp_wer_blocks blocks;
   struct sp_compare_report report;
 };
 
@@ -46,9 +48,11 @@ static enum sp_status split_paths(const char *list, const char ***paths, size_t 
 
 static enum sp_status open_compare(struct gate *gate, struct sp_error *err) {
   const char **paths = NULL;
-  struct sp_compare_options options = {
-      .a = gate->report.a, .b = gate->report.b, .format = gate->args.wer.format};
+  struct sp_compare_options options = {.a = gate->report.a, .b = gate->report.b};
   enum sp_status status = sp_compare_args_combination(&gate->args, &options.combination, err);
+  if (status == SP_OK) {
+    status = sp_archive_args_resolve(&gate->args.wer.archive, &options.archive, err);
+  }
   if (status == SP_OK && gate->args.archive) {
     status = split_paths(gate->args.archive, &paths, &options.n_paths, err);
     options.paths = paths;
@@ -92,6 +96,7 @@ static enum sp_status open_gate(struct gate *gate, struct sp_error *err) {
   if (!gate->args.archive) {
     return SP_OK;
   }
+  SP_TRY(sp_wer_blocks_open(gate->args.wer.block_by, &gate->blocks, err));
   SP_TRY(sp_text_profile_open(gate->args.wer.normalize, &gate->profile, err));
   return sp_wer_create(sp_wer_args_unit(&gate->args.wer), gate->profile, 2, &gate->wer, err);
 }
@@ -102,12 +107,13 @@ static enum sp_status open_gate(struct gate *gate, struct sp_error *err) {
 static enum sp_status add_wer(struct gate *gate, const struct sp_compare_utt *utt,
                               struct sp_error *err) {
   struct sp_wer_utt unused;
-  struct sp_text block = sp_wer_args_block(&gate->args.wer, utt->id);
+  struct sp_text block;
   if (!gate->wer || !utt->has_ref) {
     gate->report.without_ref += gate->wer != NULL;
     return SP_OK;
   }
-  if (block.len == 0 && sp_wer_args_wants_blocks(&gate->args.wer)) {
+  SP_TRY(sp_wer_blocks_find(&gate->blocks, utt->id, utt->fields, utt->n_fields, &block, err));
+  if (block.len == 0 && sp_wer_block_wanted(gate->args.wer.block_by)) {
     return sp_fail(err, SP_EINPUT, "utterance %.*s has no block: --block-by %s",
                    (int)sp_min_size(utt->id.len, 200), utt->id.data, gate->args.wer.block_by);
   }
@@ -237,6 +243,7 @@ static enum sp_status run_compare(const void *values, const struct sp_operands *
   enum sp_status status = show(gate, work(gate, operands, err), err);
   sp_compare_report_release(&gate->report);
   sp_wer_destroy(gate->wer);
+  sp_wer_blocks_close(&gate->blocks);
   sp_text_profile_close(gate->profile);
   sp_compare_close(gate->compare);
   sp_history_release(&gate->history);
@@ -244,13 +251,11 @@ static enum sp_status run_compare(const void *values, const struct sp_operands *
   return status;
 }
 
-static const struct sp_opt_group *const groups[] = {&sp_compare_gate_group,
-                                                    &sp_compare_ranking_group,
-                                                    &sp_wer_count_group,
-                                                    &sp_compare_history_group,
-                                                    &sp_compare_speed_group,
-                                                    &sp_compare_output_group,
-                                                    NULL};
+static const struct sp_opt_group *const groups[] = {
+    &sp_compare_gate_group,    &sp_compare_ranking_group,
+    &sp_archive_input,         &sp_wer_count_group,
+    &sp_compare_history_group, &sp_compare_speed_group,
+    &sp_compare_output_group,  NULL};
 
 const struct sp_command sp_command_compare = {
     .name = "compare",

@@ -19,12 +19,6 @@ static const struct sp_opt ranking[] = {
      .help =
          "the archive that both runs scored: best hypotheses by a total, and with references the "
          "error rates of both"},
-    {.name = "format",
-     .kind = SP_OPT_TEXT,
-     .offset = FIELD(wer.format),
-     .argument = "NAME",
-     .help = "format of the archive, as for score",
-     .fallback = "auto"},
     {.name = "weight",
      .kind = SP_OPT_TEXT,
      .offset = FIELD(weight),

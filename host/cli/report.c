@@ -10,6 +10,7 @@
 #include "report_html.h"
 #include "weights_args.h"
 #include "wer_args.h"
+#include "wer_block.h"
 
 struct report_args {
   struct sp_join_args join; /* its scores stay NULL: they are operands */
@@ -30,7 +31,8 @@ struct making {
   const struct report_args *args;
   const struct sp_operands *runs;
   struct parts archive, weight, weights, summary;
-  struct sp_wer_args wer; /* for its blocks and units */
+  struct sp_wer_args wer; /* for its units */
+  struct sp_wer_blocks blocks;
   struct sp_report *report;
   struct sp_buf page;
 };
@@ -63,8 +65,9 @@ static enum sp_status split(const char *text, char separator, struct parts *out,
   return SP_OK;
 }
 
-static struct sp_text block_of(const void *context, struct sp_text id) {
-  return sp_wer_args_block(context, id);
+static enum sp_status block_of(void *context, const struct sp_utt *utt, struct sp_text *block,
+                               struct sp_error *err) {
+  return sp_wer_blocks_find(context, utt->id, utt->fields, utt->n_fields, block, err);
 }
 
 /* One for all runs, or one each. */
@@ -106,7 +109,8 @@ static enum sp_status check(struct making *making, struct sp_error *err) {
                                      .block_by = args->block_by,
                                      .replicates = args->replicates,
                                      .seed = args->seed};
-  return sp_wer_args_check(&making->wer, making->runs, err);
+  SP_TRY(sp_wer_args_check(&making->wer, making->runs, err));
+  return sp_wer_blocks_open(making->wer.block_by, &making->blocks, err);
 }
 
 static enum sp_status open_report(struct making *making, struct sp_error *err) {
@@ -123,9 +127,9 @@ static enum sp_status open_report(struct making *making, struct sp_error *err) {
       .replicates = making->wer.replicates,
       .seed = making->wer.seed,
       .block_of = block_of,
-      .block_context = &making->wer,
+      .block_context = &making->blocks,
       .block_by = args->block_by,
-      .wants_blocks = sp_wer_args_wants_blocks(&making->wer),
+      .wants_blocks = sp_wer_block_wanted(making->wer.block_by),
       .examples = args->examples ? args->examples : default_examples,
       .points = args->points ? args->points : default_points};
   return sp_report_create(&options, &making->report, err);
@@ -249,6 +253,7 @@ static enum sp_status run_report(const void *values, const struct sp_operands *o
   release_parts(&making.weight);
   release_parts(&making.weights);
   release_parts(&making.summary);
+  sp_wer_blocks_close(&making.blocks);
   return status;
 }
 

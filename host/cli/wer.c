@@ -37,7 +37,7 @@ static enum sp_status add_one(struct run *run, const struct sp_wer_input *input,
                               struct sp_error *err) {
   struct sp_wer_utt utt;
   struct sp_text block;
-  SP_TRY(sp_wer_blocks_find(&run->blocks, input, &block, err));
+  SP_TRY(sp_wer_blocks_find(&run->blocks, input->id, input->fields, input->n_fields, &block, err));
   if (block.len == 0 && sp_wer_block_wanted(run->args.block_by)) {
     return sp_fail(err, SP_EINPUT, "%s: utterance %.*s has no block: --block-by %s",
                    sp_wer_inputs_place(run->inputs), (int)sp_min_size(input->id.len, 200),

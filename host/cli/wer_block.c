@@ -50,19 +50,20 @@ static enum sp_status read_value(struct sp_wer_blocks *blocks, const struct sp_f
   return SP_OK;
 }
 
-enum sp_status sp_wer_blocks_find(struct sp_wer_blocks *blocks, const struct sp_wer_input *input,
+enum sp_status sp_wer_blocks_find(struct sp_wer_blocks *blocks, struct sp_text id,
+                                  const struct sp_field *fields, size_t n_fields,
                                   struct sp_text *name, struct sp_error *err) {
   const char *prefix = argument(blocks->how, "prefix"), *field = argument(blocks->how, "field");
   const char *separator = prefix ? prefix : "-";
-  *name = (struct sp_text){input->id.data, 0};
+  *name = (struct sp_text){id.data, 0};
   if (field) {
     struct sp_text wanted = {field, strlen(field)};
-    const struct sp_field *hit = sp_field_find(input->fields, input->n_fields, wanted);
+    const struct sp_field *hit = sp_field_find(fields, n_fields, wanted);
     return hit ? read_value(blocks, hit, name, err) : SP_OK;
   }
   if (!blocks->how || sp_wer_block_wanted(blocks->how)) {
-    const char *hit = memmem(input->id.data, input->id.len, separator, strlen(separator));
-    name->len = hit ? (size_t)(hit - input->id.data) : 0;
+    const char *hit = memmem(id.data, id.len, separator, strlen(separator));
+    name->len = hit ? (size_t)(hit - id.data) : 0;
   }
   return SP_OK;
 }

@@ -8,8 +8,8 @@
 #ifndef SP_CLI_WER_BLOCK_H
 #define SP_CLI_WER_BLOCK_H
 
+#include "archive.h"
 #include "json_fast.h"
-#include "wer_inputs.h"
 
 /* SP_EUSAGE when `how` is none of the above. */
 SP_MUST_CHECK enum sp_status sp_wer_block_check(const char *how, struct sp_error *err);
@@ -27,10 +27,10 @@ SP_MUST_CHECK enum sp_status sp_wer_blocks_open(const char *how, struct sp_wer_b
                                                 struct sp_error *err);
 void sp_wer_blocks_close(struct sp_wer_blocks *blocks);
 
-/* The name of the utterance's block: empty when it has none. Valid until the next call, and no longer
- * than the utterance. */
-SP_MUST_CHECK enum sp_status sp_wer_blocks_find(struct sp_wer_blocks *blocks,
-                                                const struct sp_wer_input *input,
+/* The name of the block of the utterance with that id and those fields (n_fields): empty when it has
+ * none. Valid until the next call, and no longer than the utterance. */
+SP_MUST_CHECK enum sp_status sp_wer_blocks_find(struct sp_wer_blocks *blocks, struct sp_text id,
+                                                const struct sp_field *fields, size_t n_fields,
                                                 struct sp_text *name, struct sp_error *err);
 
 #endif

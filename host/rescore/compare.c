@@ -93,7 +93,6 @@ static enum sp_status find_method(const struct sp_compare *compare, const char *
 
 static enum sp_status open_totals(struct sp_compare *compare,
                                   const struct sp_compare_options *options, struct sp_error *err) {
-  enum sp_archive_format format = SP_FORMAT_AUTO;
   struct sp_combination *combination = &compare->combination;
   *combination = options->combination;
   if (combination->second.n == 0) {
@@ -110,10 +109,8 @@ static enum sp_status open_totals(struct sp_compare *compare,
   }
   compare->result.has_totals = true;
   compare->partly = json_integer_value(identity_member(compare->a, "limit")) > 0;
-  if (options->format) {
-    SP_TRY(sp_archive_format_parse(options->format, &format, err));
-  }
-  return sp_archive_open(options->paths, options->n_paths, format, &compare->archive, err);
+  return sp_archive_open_with(options->paths, options->n_paths, &options->archive,
+                              &compare->archive, err);
 }
 
 enum sp_status sp_compare_open(const struct sp_compare_options *options, struct sp_compare **out,
@@ -334,6 +331,8 @@ static enum sp_status rank_utt(struct sp_compare *compare, const struct sp_score
   struct sp_text empty = {"", 0};
   out->has_ref = utt.has_ref;
   out->ref = utt.ref;
+  out->fields = utt.fields;
+  out->n_fields = utt.n_fields;
   out->best_a = utt.n_hyps > 0 ? utt.hyps[best_a].text : empty;
   out->best_b = utt.n_hyps > 0 ? utt.hyps[best_b].text : empty;
   return SP_OK;

@@ -27,7 +27,7 @@ struct sp_compare_options {
   /* (n_paths) the archive that both scored, or none: then there are no totals */
   const char *const *paths;
   size_t n_paths;
-  const char *format; /* NULL: told from the content */
+  struct sp_archive_options archive;
   /* second names methods; second.n == 0: the first common method alone */
   struct sp_combination combination;
 };
@@ -64,6 +64,8 @@ struct sp_compare_utt {
   /* with an archive: */
   bool has_ref;
   struct sp_text ref, best_a, best_b; /* texts; empty for an empty list */
+  const struct sp_field *fields;      /* (n_fields) of the archive's utterance */
+  size_t n_fields;
 };
 
 struct sp_compare;

@@ -192,7 +192,8 @@ static enum sp_status count_utt(struct reading *reading, const struct sp_utt *ut
   const struct sp_text nothing = {"", 0};
   const struct sp_text before = utt->n_hyps ? utt->hyps[0].text : nothing;
   const struct sp_text after = utt->n_hyps ? utt->hyps[best].text : nothing;
-  struct sp_text block = options->block_of(options->block_context, utt->id);
+  struct sp_text block;
+  SP_TRY(options->block_of(options->block_context, utt, &block, err));
   if (block.len == 0 && options->wants_blocks) {
     return sp_fail(err, SP_EINPUT, "%s: utterance %.*s has no block: --block-by %s",
                    sp_join_place(reading->join), (int)sp_min_size(utt->id.len, 200), utt->id.data,

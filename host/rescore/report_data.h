@@ -32,8 +32,9 @@ struct sp_report_options {
   uint64_t seed;
   /* The block of an utterance, len 0 for none; blocks that are single utterances, or one alone, do
    * not count unless they are wanted. */
-  struct sp_text (*block_of)(const void *context, struct sp_text id);
-  const void *block_context;
+  enum sp_status (*block_of)(void *context, const struct sp_utt *utt, struct sp_text *block,
+                             struct sp_error *err);
+  void *block_context;
   const char *block_by; /* how it is called */
   bool wants_blocks;
   size_t examples, points;

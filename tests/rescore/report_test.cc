@@ -28,9 +28,10 @@ struct ReportFree {
 };
 using Report = std::unique_ptr<sp_report, ReportFree>;
 
-sp_text Speaker(const void *, sp_text id) {
-  const char *dash = static_cast<const char *>(memchr(id.data, '-', id.len));
-  return {id.data, dash ? static_cast<size_t>(dash - id.data) : 0};
+sp_status Speaker(void *, const sp_utt *utt, sp_text *block, sp_error *) {
+  const char *dash = static_cast<const char *>(memchr(utt->id.data, '-', utt->id.len));
+  *block = {utt->id.data, dash ? static_cast<size_t>(dash - utt->id.data) : 0};
+  return SP_OK;
 }
 
 struct Hyp {
