@@ -396,8 +396,7 @@ static const struct sp_opt options[] = {
      .offset = offsetof(struct tune_args, block_by),
      .argument = "WHAT",
      .choices = "utterance,speaker",
-     .help = "what standard errors resample; a speaker is what stands before the first - or _ of "
-             "an id",
+     .help = "what standard errors resample; a speaker is what stands before the first - of an id",
      .fallback = "utterance"},
 };
 static const struct sp_opt output[] = {

@@ -52,7 +52,7 @@ static enum sp_status count_errors(struct reader *reader, const struct sp_utt *u
 
 static struct sp_text speaker_of(struct sp_text id) {
   size_t len = 0;
-  while (len < id.len && !strchr("-_ ", id.data[len])) {
+  while (len < id.len && !strchr("- ", id.data[len])) {
     len++;
   }
   return len > 0 ? (struct sp_text){id.data, len} : SP_TEXT_LITERAL("-");
