@@ -11,7 +11,7 @@ extern "C" {
 
 enum sp_block {
   SP_BLOCK_UTTERANCE,
-  SP_BLOCK_SPEAKER /* what stands before the first '-', '_' or space of an id */
+  SP_BLOCK_SPEAKER /* what stands before the first '-' or space of an id */
 };
 
 struct sp_read_counts {
