@@ -13,14 +13,13 @@ void Attention(benchmark::State &state) {
   size_t sequences = 128 / len + 1, tokens = sequences * len, width = heads * dim;
   d.BeginStream();
   char *qkv = static_cast<char *>(d.Rows(tokens, 3 * width));
-  std::vector<uint32_t> start(1, 0), position, lens(sequences, len);
+  std::vector<uint32_t> start(1, 0), lens(sequences, len);
   size_t words = (len + 63) / 64;
   std::vector<uint64_t> mask_start;
   for (size_t s = 0; s < sequences; s++) {
     mask_start.push_back(s * len * words);
     start.push_back(start.back() + len);
     for (uint32_t i = 0; i < len; i++)
-      position.push_back(i);
   }
   std::vector<uint64_t> mask(sequences * len * words, 0x7777777777777777u);
   sp_attention_args args{};
@@ -33,7 +32,6 @@ void Attention(benchmark::State &state) {
   args.head_dim = dim;
   args.sequences = sequences;
   args.row_start = args.key_start = start.data();
-  args.row_position = position.data();
   args.key_len = lens.data();
   if (state.range(4)) {
     args.mask = mask.data();

@@ -54,21 +54,27 @@ struct sp_device {
   char type[160];              /* what decides bits: "cpu avx512_bf16 oneDNN 2.6.3" */
 };
 
-/* Arguments of attention.  Query rows of sequence s are [row_start[s], row_start[s+1]); row r stands
- * at position row_position[r] of its sequence, which has keys [key_start[s], + key_len[s]). */
+/* Arguments of attention.  Query rows of sequence s are [row_start[s], row_start[s+1]).  The sequence
+ * has key_len[s] key slots; slot j is row key_start[s] + j of k and v, or where key_row is given, row
+ * key_row[key_start[s] + j] below slot key_split[s] and key_row[key_own[s] + j - key_split[s]] from
+ * there on.  Slots decide the order of every sum, rows only where a value is read. */
 struct sp_attention_args {
-  const void *q;                /* (R, q_stride) act; a row's heads are H * head_dim wide          */
+  const void *q;                /* (Q, q_stride) act; a row's heads are H * head_dim wide          */
   const void *k, *v;            /* (T, kv_stride) act                                              */
   void *out;                    /* (R, H * head_dim) act                                           */
   size_t q_stride, kv_stride;   /* elements                                                        */
   size_t heads, head_dim;
   size_t sequences;
   const uint32_t *row_start;    /* (S + 1)                                                         */
-  const uint32_t *row_position; /* (R)                                                             */
+  const uint32_t *q_row;        /* (R) row of q; NULL: row r itself                                */
   const uint32_t *key_start;    /* (S)                                                             */
   const uint32_t *key_len;      /* (S)                                                             */
-  const uint64_t *mask;         /* bit j of row i: i sees j; NULL: everything is seen.  A sequence's
-                                   rows are key_len rows of ceil(key_len / 64) words each           */
+  const uint32_t *key_row;      /* rows of k and v; NULL: as they stand                            */
+  const uint32_t *key_split;    /* (S) at most key_len; with key_row                               */
+  const uint32_t *key_own;      /* (S) with key_row                                                */
+  const uint64_t *mask;         /* bit j of a row: it sees slot j; NULL: everything is seen.  The
+                                   sequence's rows have ceil(key_len / 64) words each, one row after
+                                   the other                                                       */
   const uint64_t *mask_start;   /* (S) first word of each sequence; NULL with mask                 */
 };
 
@@ -84,9 +90,10 @@ struct sp_expand_args {
   uint32_t *positions; /* out (T) 0-based position in the sequence; padding has 0 */
 };
 
-/* Which keys a row sees.  All but full see every key at or before the row; beyond it, layerwise sees
- * `reach` more, chunked the rest of the row's chunk of `reach` positions, and dynamic key i + r where
- * gate[i][r - 1] >= 0, r = 1 .. reach (methods.md 2.3, 2.4, 2.8). */
+/* Which keys a row sees.  All but full see the row itself and the `left` keys before it; beyond it,
+ * layerwise sees `reach` more, chunked the rest of the row's chunk of `reach` positions, and dynamic
+ * key i + r where bit r - 1 of the row's scheduler bits is set, r = 1 .. reach (methods.md 2.3, 2.4,
+ * 2.8). */
 enum sp_mask_policy {
   SP_MASK_FULL,
   SP_MASK_CAUSAL,
@@ -94,17 +101,45 @@ enum sp_mask_policy {
   SP_MASK_CHUNKED,
   SP_MASK_DYNAMIC
 };
+#define SP_MAX_REACH 32 /* of a dynamic mask: bits of a row */
+
+/* One position of a sequence, the first or the last, may be exempt: its row sees every key, or besides
+ * no other row sees it, so that nothing spreads through it. */
+enum sp_mask_exempt { SP_EXEMPT_NONE, SP_EXEMPT_SEES_ALL, SP_EXEMPT_HIDDEN };
 
 /* Arguments of mask. Rows and words are laid out as attention reads them; bits past key_len are 0. */
 struct sp_mask_args {
   enum sp_mask_policy policy;
-  size_t reach;               /* at least 1 for chunked and dynamic */
-  const float *gate;          /* (T, reach) fp32, dynamic only      */
+  size_t reach;                 /* at least 1 for chunked; at most SP_MAX_REACH for dynamic */
+  size_t left;                  /* SIZE_MAX: no window */
+  enum sp_mask_exempt exempt;   /* not with full */
+  bool exempt_last;             /* the sequence's last position, else its first */
+  const uint32_t *bits;         /* dynamic only */
+  const uint32_t *bits_row;     /* (R) row of `bits` of each row; NULL: row r itself */
   size_t sequences;
-  const uint32_t *key_start;  /* (S) */
-  const uint32_t *key_len;    /* (S) */
-  const uint64_t *mask_start; /* (S) */
-  uint64_t *mask;             /* out */
+  const uint32_t *row_start;    /* (S + 1) */
+  const uint32_t *row_position; /* (R) in its sequence */
+  const uint32_t *len;          /* (S) positions of the sequence */
+  const uint32_t *key_len;      /* (S) key slots, at most len: what lies beyond is not asked for */
+  const uint64_t *mask_start;   /* (S) */
+  uint64_t *mask;               /* out */
+};
+
+/* Arguments of schedule: the lookahead scheduler of one layer, dense layers on rows (R, D) of the
+ * residual stream, fp32; the last has `reach` outputs g_1 .. g_reach. */
+struct sp_schedule_args {
+  const struct sp_dense *const *layers;
+  size_t n_layers;
+  size_t reach;    /* 1 to SP_MAX_REACH */
+  bool span;       /* bit r - 1: prod over m <= r of sigmoid(tau g_m) >= 0.5, fp32, m ascending; */
+  float tau;       /*           else g_r >= 0 (methods.md 2.4) */
+  const void *rows_res;
+  size_t rows;
+  uint32_t *bits;  /* out (R); bits from `reach` on are 0 */
+  uint32_t *nan;   /* set to 1 when a logit is NaN, whose bit is 0; left alone otherwise */
+  /* NULL, or the mask of these very rows, written by the same pass: dynamic, `bits` and `bits_row` of
+   * it are not looked at. */
+  const struct sp_mask_args *mask;
 };
 
 enum { SP_MAX_DEVICES = 64, SP_DEVICE_LINE = 160 };
@@ -186,6 +221,9 @@ struct sp_backend {
   /* The words of a mask policy, for attention. */
   enum sp_status (*mask)(struct sp_stream *stream, const struct sp_mask_args *args,
                          struct sp_error *err);
+  /* What the rows of a dynamic mask see, from the layer's own input. */
+  enum sp_status (*schedule)(struct sp_stream *stream, const struct sp_schedule_args *args,
+                             struct sp_error *err);
   /* Softmax(q k^T / sqrt(head_dim)) v over the keys that a row sees; fp32 inside.  A row that sees
    * nothing gives zeros. */
   enum sp_status (*attention)(struct sp_stream *stream, const struct sp_attention_args *args,

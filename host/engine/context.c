@@ -48,8 +48,8 @@ static enum sp_status check_heads(const struct sp_settings *settings,
 static struct sp_batch_limits choose_limits(const struct sp_settings *settings,
                                             const struct sp_model_config *config,
                                             const struct sp_device *device) {
-  struct sp_batch_limits one = {.tokens = 4096};
-  size_t per_token = sp_forward_bytes(config, device, &one) / one.tokens + 1;
+  struct sp_forward_rule one = {.limits = {.tokens = 4096}};
+  size_t per_token = sp_forward_bytes(config, device, &one) / one.limits.tokens + 1;
   size_t tokens = ((size_t)64 << 20) / per_token / device->row_quantum * device->row_quantum;
   tokens = sp_max_size(2048, sp_min_size(tokens, 8192));
   if (settings->options->batch_tokens) {
@@ -166,6 +166,7 @@ static enum sp_status open_model(const struct sp_settings *settings, struct sp_c
                    settings->options->model, out->config.head_dim, out->devices[0]->max_head_dim);
   }
   SP_TRY(open_weights(settings, out, checkpoint, err));
+  out->lookahead = settings->lookahead;
   out->limits = choose_limits(settings, &out->config, out->devices[0]);
   return SP_OK;
 }
@@ -210,22 +211,35 @@ static size_t weight_bytes(const struct sp_context *context) {
   return table * device->res_bytes + products * device->act_bytes;
 }
 
-size_t sp_context_host_bytes(const struct sp_context *context, size_t threads) {
+struct sp_forward_rule sp_context_forward_rule(const struct sp_context *context,
+                                               const struct sp_settings *settings) {
+  const struct sp_tokenizer_info *info = sp_tokenizer_get_info(context->tokenizer);
+  return (struct sp_forward_rule){.limits = context->limits,
+                                  .savings = settings->savings,
+                                  .lookahead = context->lookahead,
+                                  .mask_id = info->mask,
+                                  .pad_id = info->pad};
+}
+
+size_t sp_context_host_bytes(const struct sp_context *context, const struct sp_settings *settings) {
   const struct sp_device *device = context->devices[0];
+  struct sp_forward_rule rule = sp_context_forward_rule(context, settings);
   size_t arrays = context->limits.tokens * 11 * sizeof(uint32_t) +
                   context->limits.targets * sizeof(uint32_t);
   if (sp_context_on_host(context)) {
     return weight_bytes(context) +
-           threads * (sp_forward_bytes(&context->config, device, &context->limits) + arrays);
+           settings->threads * (sp_forward_bytes(&context->config, device, &rule) + arrays);
   }
   return context->n_devices * device->lanes *
-         (sp_forward_host_bytes(device, &context->limits) + arrays);
+         (sp_forward_host_bytes(&context->config, device, &rule) + arrays);
 }
 
-size_t sp_context_device_bytes(const struct sp_context *context) {
+size_t sp_context_device_bytes(const struct sp_context *context,
+                               const struct sp_settings *settings) {
   const struct sp_device *device = context->devices[0];
+  struct sp_forward_rule rule = sp_context_forward_rule(context, settings);
   return sp_context_on_host(context)
              ? 0
              : weight_bytes(context) +
-                   device->lanes * sp_forward_bytes(&context->config, device, &context->limits);
+                   device->lanes * sp_forward_bytes(&context->config, device, &rule);
 }

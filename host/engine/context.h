@@ -2,7 +2,7 @@
 #ifndef SP_ENGINE_CONTEXT_H
 #define SP_ENGINE_CONTEXT_H
 
-#include "batch.h"
+#include "forward.h"
 #include "settings.h"
 #include "tokenizer.h"
 #include "weights.h"
@@ -17,7 +17,12 @@ struct sp_context {
   size_t max_tokens;             /* of one hypothesis, without [CLS] and [SEP] */
   bool negate_cls;               /* the head was trained as a cost */
   struct sp_batch_limits limits; /* of one batch */
+  struct sp_lookahead lookahead; /* what the settings and the model come to */
 };
+
+/* What a forward of this context is made for. */
+struct sp_forward_rule sp_context_forward_rule(const struct sp_context *context,
+                                               const struct sp_settings *settings);
 
 /* SP_EMODEL when the model cannot do what the settings ask (a missing head, no [MASK], a vocabulary
  * of another size). Warns of trailing padding ids, of devices that are left out since the model does
@@ -29,7 +34,8 @@ void sp_context_close(struct sp_context *context);
 /* Whether the processors themselves compute: then every thread has a stream of its own. */
 bool sp_context_on_host(const struct sp_context *context);
 /* About the host memory of workspaces and weights, and what one device holds of both. */
-size_t sp_context_host_bytes(const struct sp_context *context, size_t threads);
-size_t sp_context_device_bytes(const struct sp_context *context);
+size_t sp_context_host_bytes(const struct sp_context *context, const struct sp_settings *settings);
+size_t sp_context_device_bytes(const struct sp_context *context,
+                               const struct sp_settings *settings);
 
 #endif

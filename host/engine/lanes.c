@@ -23,15 +23,10 @@ struct sp_lanes {
 static enum sp_status init_lane(struct lane *lane, const struct sp_settings *settings,
                                 const struct sp_context *context, size_t device,
                                 struct sp_error *err) {
-  const struct sp_tokenizer_info *info = sp_tokenizer_get_info(context->tokenizer);
   if (!sp_batch_init(&lane->batch, &context->limits, &lane->arena)) {
     return sp_fail_memory(err, context->limits.targets * sizeof(uint32_t));
   }
-  struct sp_forward_rule rule = {.limits = context->limits,
-                                 .savings = settings->savings,
-                                 .lookahead = settings->lookahead,
-                                 .mask_id = info->mask,
-                                 .pad_id = info->pad};
+  struct sp_forward_rule rule = sp_context_forward_rule(context, settings);
   return sp_forward_create(context->weights[device], &rule, &lane->forward, err);
 }
 
@@ -88,5 +83,5 @@ enum sp_status sp_lanes_end(struct sp_lanes *lanes, struct sp_job **job, size_t 
   *job = lane->job;
   *which = lane->which;
   return sp_forward_end(lane->forward, lane->job->logp + lane->batch.first_target,
-                        lane->job->cls + lane->batch.first_cls, err);
+                        lane->job->cls + lane->batch.first_cls, NULL, err);
 }

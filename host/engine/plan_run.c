@@ -157,8 +157,8 @@ enum sp_status sp_plan_run(const struct sp_score_options *options, struct sp_pla
   struct planner p = {.settings = &settings, .context = &context, .summary = summary};
   p.run = (struct sp_run){.settings = &settings, .context = &context};
   enum sp_status status = plan_all(&p, err);
-  summary->memory_bytes = sp_context_host_bytes(&context, settings.threads);
-  summary->device_bytes = sp_context_device_bytes(&context);
+  summary->memory_bytes = sp_context_host_bytes(&context, &settings);
+  summary->device_bytes = sp_context_device_bytes(&context, &settings);
   sp_job_release(&p.job);
   sp_text_rule_release(&p.rule);
   sp_archive_close(p.run.archive);

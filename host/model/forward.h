@@ -31,14 +31,16 @@ struct sp_forward;
 struct sp_forward_rule {
   struct sp_batch_limits limits;
   unsigned savings;              /* enum sp_saving */
-  struct sp_lookahead lookahead; /* the same mask in every layer; not SP_MASK_DYNAMIC */
+  struct sp_lookahead lookahead; /* dynamic only where the weights have schedulers */
+  bool trace;                    /* hand the schedulers' bits out; dynamic only */
   int32_t mask_id, pad_id;
 };
 
 /* Device memory of a forward, and host memory beside it. */
 size_t sp_forward_bytes(const struct sp_model_config *config, const struct sp_device *device,
-                        const struct sp_batch_limits *limits);
-size_t sp_forward_host_bytes(const struct sp_device *device, const struct sp_batch_limits *limits);
+                        const struct sp_forward_rule *rule);
+size_t sp_forward_host_bytes(const struct sp_model_config *config, const struct sp_device *device,
+                             const struct sp_forward_rule *rule);
 SP_MUST_CHECK enum sp_status sp_forward_create(const struct sp_weights *weights,
                                                const struct sp_forward_rule *rule,
                                                struct sp_forward **out, struct sp_error *err);
@@ -49,13 +51,15 @@ void sp_forward_destroy(struct sp_forward *forward);
 SP_MUST_CHECK enum sp_status sp_forward_begin(struct sp_forward *forward,
                                               const struct sp_batch *batch, struct sp_error *err);
 /* Waits for the batch that was begun. logp (N) log-probabilities of the targets, cls (cls_rows)
- * outputs of the scalar head; both host memory, in the batch's order. */
+ * outputs of the scalar head, and where the rule traces, bits (L, T) of every layer's scheduler at
+ * every token, else NULL; all host memory, in the batch's order. SP_EMODEL when a scheduler gives
+ * NaN. */
 SP_MUST_CHECK enum sp_status sp_forward_end(struct sp_forward *forward, float *logp, float *cls,
-                                            struct sp_error *err);
+                                            uint32_t *bits, struct sp_error *err);
 /* The one after the other. */
 SP_MUST_CHECK enum sp_status sp_forward_run(struct sp_forward *forward,
                                             const struct sp_batch *batch, float *logp, float *cls,
-                                            struct sp_error *err);
+                                            uint32_t *bits, struct sp_error *err);
 
 /* FLOPs of the matrix products for `sequences` that have `tokens` in all, sum_sq the sum of their
  * squared lengths, `rows` scored rows of which `mlm_rows` reach the vocabulary. */

@@ -18,6 +18,8 @@ struct sp_layer {
   struct sp_linear *up;       /* (F, D), with the activation */
   struct sp_linear *down;     /* (D, F) */
   struct sp_norm *attention_norm, *output_norm;
+  struct sp_dense *scheduler[2]; /* (n_scheduler) of a dynamic lookahead: 0, 1, or 2 with a hidden one */
+  size_t n_scheduler;
 };
 
 struct sp_weights {

@@ -113,7 +113,8 @@ bool ScoringModel::HasDevice(const char *device) {
 
 std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
                                         const std::vector<std::string> &methods,
-                                        sp_lookahead lookahead, unsigned savings) const {
+                                        const sp_lookahead &lookahead,
+                                        unsigned savings) const {
   const sp_tokenizer_info *info = sp_tokenizer_get_info(parts_->tokenizer);
   const sp_batch_limits limits{1024, SP_PLAN_MAX_TARGETS * 1024};
   sp_plan_rule rule{0, (savings & SP_SAVING_DEDUPE) != 0, info->cls, info->sep, info->mask};
@@ -132,13 +133,13 @@ std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
   if (!ranges || !sp_batch_init(&run.batch, &limits, &run.arena)) {
     throw std::runtime_error("out of memory");
   }
-  const sp_forward_rule forward_rule{limits, savings, lookahead, info->mask, info->pad};
+  const sp_forward_rule forward_rule{limits, savings, lookahead, false, info->mask, info->pad};
   Check(sp_forward_create(parts_->weights, &forward_rule, &run.forward, &err), err);
   std::vector<float> logp(run.plan.targets), cls(run.plan.cls_rows);
   for (size_t b = 0; b < n_batches; b++) {
     sp_batch_fill(&run.batch, &run.plan, ranges[b], pack);
     Check(sp_forward_run(run.forward, &run.batch, logp.data() + run.batch.first_target,
-                         cls.data() + run.batch.first_cls, &err),
+                         cls.data() + run.batch.first_cls, nullptr, &err),
           err);
   }
   std::vector<Scores> out;

@@ -29,7 +29,7 @@ class ScoringModel {
   // Scores all cases in one plan.
   std::vector<Scores> Score(const std::vector<GoldenCase> &cases,
                             const std::vector<std::string> &methods,
-                            sp_lookahead lookahead = {SP_MASK_FULL, 0},
+                            const sp_lookahead &lookahead = {},
                             unsigned savings = SP_SAVING_ALL) const;
 
  private:

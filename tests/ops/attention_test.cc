@@ -92,7 +92,6 @@ std::vector<float> AttentionTest::RunAll() {
   args_.head_dim = dim_;
   args_.sequences = lens_.size();
   args_.row_start = args_.key_start = Put(start_);
-  args_.row_position = Put(position_);
   args_.key_len = Put(lens_);
   args_.mask = mask_.empty() ? nullptr : Put(mask_);
   args_.mask_start = mask_.empty() ? nullptr : Put(mask_start_);
@@ -111,7 +110,11 @@ std::vector<float> AttentionTest::RunOne(size_t s, uint32_t position) {
       static_cast<const char *>(args_.q) + (start_[s] + position) * 3 * width * device_->act_bytes;
   one.out = out;
   one.row_start = Put(row_start);
-  one.row_position = Put(std::vector<uint32_t>{position});
+  if (!mask_.empty()) {  // the row's own words
+    std::vector<uint64_t> mask_start = mask_start_;
+    mask_start[s] += position * ((lens_[s] + 63) / 64);
+    one.mask_start = Put(mask_start);
+  }
   EXPECT_EQ(backend_->attention(stream_, &one, &err_), SP_OK) << err_.message;
   return ReadAct(out, width);
 }

@@ -36,25 +36,65 @@ TEST_P(SmallOpsTest, ExpandMasksItsRangeAndPads) {
   EXPECT_EQ(Get<uint32_t>(positions, 18), where);
 }
 
+// The mask of three sequences, their rows in full, policy by policy; what a row sees said once more.
+struct MaskCase {
+  sp_mask_policy policy;
+  size_t reach, left;
+  sp_mask_exempt exempt;
+  bool last;
+};
+
+bool Sees(const MaskCase &c, size_t i, size_t j, size_t len, uint32_t bits) {
+  size_t exempt = c.last ? len - 1 : 0;
+  if (c.exempt != SP_EXEMPT_NONE && i == exempt)
+    return true;
+  if (c.exempt == SP_EXEMPT_HIDDEN && j == exempt)
+    return false;
+  if (c.policy == SP_MASK_FULL)
+    return true;
+  if (j + c.left < i && c.left < len)
+    return false;
+  return j <= i || (c.policy == SP_MASK_LAYERWISE && j <= i + c.reach) ||
+         (c.policy == SP_MASK_CHUNKED && j / c.reach == i / c.reach) ||
+         (c.policy == SP_MASK_DYNAMIC && j <= i + 32 && (bits >> (j - i - 1) & 1));
+}
+
 TEST_P(SmallOpsTest, MaskWritesEveryPolicy) {
   sp_stream *stream = BeginStream();
-  const std::vector<uint32_t> start = {0, 70, 71}, len = {70, 1, 129};
+  const std::vector<uint32_t> start = {0, 70, 71, 200}, len = {70, 1, 129};
   const std::vector<uint64_t> first = {0, 140, 141};
-  const size_t tokens = 200, words = 141 + 129 * 3, reach = 5;
-  std::vector<float> gate = Random(tokens * reach, 1.0f, 77);
-  gate[3] = 0.0f;
-  gate[4] = -0.0f;
-  gate[8] = NAN;
-  for (sp_mask_policy policy :
-       {SP_MASK_FULL, SP_MASK_CAUSAL, SP_MASK_LAYERWISE, SP_MASK_CHUNKED, SP_MASK_DYNAMIC}) {
+  const size_t words = 141 + 129 * 3;
+  std::vector<uint32_t> position, bits;
+  for (uint32_t n : len) {
+    for (uint32_t i = 0; i < n; i++) {
+      position.push_back(i);
+      bits.push_back(0x9e3779b9u * (i + 1) & 0x5555ffffu);
+    }
+  }
+  bits[0] = UINT32_MAX;
+  const size_t none = SIZE_MAX;
+  for (const MaskCase &c : {MaskCase{SP_MASK_FULL, 0, none, SP_EXEMPT_NONE, false},
+                            {SP_MASK_CAUSAL, 0, none, SP_EXEMPT_NONE, false},
+                            {SP_MASK_CAUSAL, 0, 3, SP_EXEMPT_HIDDEN, false},
+                            {SP_MASK_LAYERWISE, 5, none, SP_EXEMPT_NONE, false},
+                            {SP_MASK_LAYERWISE, 5, 66, SP_EXEMPT_SEES_ALL, false},
+                            {SP_MASK_LAYERWISE, 2, none, SP_EXEMPT_HIDDEN, true},
+                            {SP_MASK_CHUNKED, 5, none, SP_EXEMPT_HIDDEN, false},
+                            {SP_MASK_CHUNKED, 70, 1, SP_EXEMPT_SEES_ALL, true},
+                            {SP_MASK_DYNAMIC, 32, none, SP_EXEMPT_NONE, false},
+                            {SP_MASK_DYNAMIC, 32, 7, SP_EXEMPT_HIDDEN, true}}) {
     uint64_t *mask = Put(std::vector<uint64_t>(words, 0xabababababababab));
     sp_mask_args args{};
-    args.policy = policy;
-    args.reach = reach;
-    args.gate = policy == SP_MASK_DYNAMIC ? Put(gate) : nullptr;
+    args.policy = c.policy;
+    args.reach = c.reach;
+    args.left = c.left;
+    args.exempt = c.exempt;
+    args.exempt_last = c.last;
+    args.bits = Put(bits);
     args.sequences = len.size();
-    args.key_start = Put(start);
-    args.key_len = Put(len);
+    args.row_start = Put(start);
+    args.row_position = Put(position);
+    args.len = args.key_len = Put(len);
     args.mask_start = Put(first);
     args.mask = mask;
     ASSERT_EQ(backend_->mask(stream, &args, &err_), SP_OK) << err_.message;
@@ -63,13 +103,9 @@ TEST_P(SmallOpsTest, MaskWritesEveryPolicy) {
       size_t row_words = (len[s] + 63) / 64;
       for (size_t i = 0; i < len[s]; i++) {
         for (size_t j = 0; j < row_words * 64; j++) {
-          bool sees = policy == SP_MASK_FULL || j <= i ||
-                      (policy == SP_MASK_LAYERWISE && j <= i + reach) ||
-                      (policy == SP_MASK_CHUNKED && j / reach == i / reach) ||
-                      (policy == SP_MASK_DYNAMIC && j <= i + reach &&
-                       gate[(start[s] + i) * reach + j - i - 1] >= 0);
-          ASSERT_EQ(got[first[s] + i * row_words + j / 64] >> (j % 64) & 1, sees && j < len[s])
-              << "policy " << policy << ", sequence " << s << ", row " << i << ", key " << j;
+          bool sees = j < len[s] && Sees(c, i, j, len[s], bits[start[s] + i]);
+          ASSERT_EQ(got[first[s] + i * row_words + j / 64] >> (j % 64) & 1, sees)
+              << "policy " << c.policy << ", sequence " << s << ", row " << i << ", key " << j;
         }
       }
     }

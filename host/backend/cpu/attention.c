@@ -45,17 +45,23 @@ static struct tile tile_of(float *scratch, size_t head_dim) {
   return t;
 }
 
-/* (rows, n) elements of `from`, whose rows are `stride` apart, start at element `at`. */
+/* (rows, n) elements of `from`: row r starts at element base + row[r] * stride, or where `row` is NULL
+ * at base + r * stride. */
 struct block {
   const void *from;
-  size_t at, stride, rows, n;
+  size_t base, stride, rows, n;
+  const uint32_t *row;
 };
+
+static inline size_t element(const struct block *b, size_t r) {
+  return b->base + (b->row ? b->row[r] : r) * b->stride;
+}
 
 /* Asks for the block that starts n elements further on: the next head's. */
 SP_VEC_INLINE void prefetch_next(const struct block *b, bool bf16) {
   const size_t bytes = bf16 ? 2 : 4;
   for (size_t r = 0; r < b->rows; r++) {
-    const char *row = (const char *)b->from + (b->at + r * b->stride + b->n) * bytes;
+    const char *row = (const char *)b->from + (element(b, r) + b->n) * bytes;
     for (size_t i = 0; i < b->n * bytes; i += 64) {
       __builtin_prefetch(row + i);
     }
@@ -66,9 +72,8 @@ SP_VEC_INLINE void prefetch_next(const struct block *b, bool bf16) {
 SP_VEC_INLINE void load_rows(const struct block *b, bool bf16, float scale, float *to,
                              size_t width) {
   vf factor = vf_splat(scale);
-  size_t at = b->at;
-  for (size_t r = 0; r < b->rows; r++, at += b->stride, to += width) {
-    size_t i = 0;
+  for (size_t r = 0; r < b->rows; r++, to += width) {
+    size_t i = 0, at = element(b, r);
     for (; i + SP_LANES <= b->n; i += SP_LANES) {
       vf_store(to + i, vf_load_act(b->from, at + i, bf16, SP_LANES) * factor);
     }
@@ -85,7 +90,7 @@ SP_VEC_INLINE void load_square(const struct block *b, bool bf16, size_t r, size_
   for (size_t l = 0; l < SP_LANES; l++) {
     square[l] = (vf){0};
     if (r + l < b->rows) {
-      square[l] = vf_load_act(b->from, b->at + (r + l) * b->stride + i, bf16, lanes);
+      square[l] = vf_load_act(b->from, element(b, r + l) + i, bf16, lanes);
     }
   }
   vf_transpose(square);
@@ -107,6 +112,7 @@ SP_VEC_INLINE void load_transposed(const struct block *b, bool bf16, float *to) 
   }
 }
 
+/* Which keys of the tile from key0 on the row sees. */
 static uint64_t seen_bits(const struct sp_attention_args *args, size_t s, size_t row, size_t key0) {
   size_t len = args->key_len[s];
   uint64_t inside = len - key0 >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << (len - key0)) - 1;
@@ -114,7 +120,7 @@ static uint64_t seen_bits(const struct sp_attention_args *args, size_t s, size_t
     return inside;
   }
   size_t words = (len + 63) / 64;
-  size_t at = args->mask_start[s] + args->row_position[row] * words + key0 / 64;
+  size_t at = args->mask_start[s] + (row - args->row_start[s]) * words + key0 / 64;
   return args->mask[at] & inside;
 }
 
@@ -210,11 +216,37 @@ SP_VEC_INLINE void store_rows(const struct sp_attention_args *args, const struct
   }
 }
 
+/* Rows of the keys [key0, key0 + count) of sequence s, in `room` where they stand in two pieces; NULL:
+ * one after the other, from *first on. */
+static const uint32_t *key_rows(const struct sp_attention_args *args, size_t s, size_t key0,
+                                size_t count, uint32_t *room, size_t *first) {
+  *first = 0;
+  if (!args->key_row) {
+    *first = args->key_start[s] + key0;
+    return NULL;
+  }
+  size_t split = args->key_split[s];
+  const uint32_t *shared = args->key_row + args->key_start[s];
+  const uint32_t *own = args->key_row + args->key_own[s];
+  if (key0 + count <= split) {
+    return shared + key0;
+  }
+  for (size_t j = key0; j < key0 + count; j++) {
+    room[j - key0] = j < split ? shared[j] : own[j - split];
+  }
+  return room;
+}
+
 /* Queries [row0, row0 + t->rows) of sequence s in one head. */
 SP_VEC_INLINE void attend(const struct sp_attention_args *args, struct tile *t, size_t s,
                           size_t row0, size_t head, bool bf16) {
   size_t dim = args->head_dim;
-  struct block q = {args->q, row0 * args->q_stride + head * dim, args->q_stride, t->rows, dim};
+  struct block q = {args->q, head * dim, args->q_stride, t->rows, dim, NULL};
+  if (args->q_row) {
+    q.row = args->q_row + row0;
+  } else {
+    q.base += row0 * args->q_stride;
+  }
   prefetch_next(&q, bf16);
   load_rows(&q, bf16, 1.0f / sqrtf((float)dim), t->q, t->width);
   for (size_t r = 0; r < t->rows; r++) {
@@ -223,10 +255,13 @@ SP_VEC_INLINE void attend(const struct sp_attention_args *args, struct tile *t, 
   }
   for (size_t key0 = 0; key0 < args->key_len[s]; key0 += KEYS) {
     size_t left = args->key_len[s] - key0;
-    size_t at = (args->key_start[s] + key0) * args->kv_stride + head * dim;
+    uint32_t room[KEYS];
+    size_t first;
     t->keys = left < KEYS ? left : KEYS;
-    struct block k = {args->k, at, args->kv_stride, t->keys, dim};
-    struct block v = {args->v, at, args->kv_stride, t->keys, dim};
+    const uint32_t *row = key_rows(args, s, key0, t->keys, room, &first);
+    size_t base = first * args->kv_stride + head * dim;
+    struct block k = {args->k, base, args->kv_stride, t->keys, dim, row};
+    struct block v = {args->v, base, args->kv_stride, t->keys, dim, row};
     prefetch_next(&k, bf16);
     prefetch_next(&v, bf16);
     load_transposed(&k, bf16, t->k);

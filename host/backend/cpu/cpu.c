@@ -94,6 +94,7 @@ const struct sp_backend sp_cpu_backend = {
     .embed = embed,
     .linear = sp_cpu_linear,
     .mask = sp_cpu_mask,
+    .schedule = sp_cpu_schedule,
     .attention = attention,
     .add_norm = add_norm,
     .gather = sp_cpu_gather,

@@ -138,6 +138,8 @@ enum sp_status sp_cpu_linear(struct sp_stream *stream, const struct sp_linear *l
                              struct sp_error *err);
 enum sp_status sp_cpu_mask(struct sp_stream *stream, const struct sp_mask_args *args,
                            struct sp_error *err);
+enum sp_status sp_cpu_schedule(struct sp_stream *stream, const struct sp_schedule_args *args,
+                               struct sp_error *err);
 enum sp_status sp_cpu_gather(struct sp_stream *stream, const void *from, size_t row_bytes,
                              const uint32_t *index, size_t rows, void *to, struct sp_error *err);
 enum sp_status sp_cpu_score_head(struct sp_stream *stream, const struct sp_dense *const *layers,

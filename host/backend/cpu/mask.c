@@ -1,22 +1,24 @@
 /* mask.c - the words of a mask policy: bit j of row i says that i sees j.
  *
- * Shapes    mask, a sequence: key_len rows of ceil(key_len / 64) words; gate (T, reach) f32
- * Numerics  a gate opens where g >= 0, on f32 logits, never on a rounded sigmoid; NaN keeps it shut
+ * Shapes    mask, a sequence: its rows of ceil(key_len / 64) words; bits (rows) u32
  * Bound     memory: a word written for 64 keys */
 #include <string.h>
 
 #include "device.h"
 
-/* Sets bits [0, n) of the row. */
-static void set_first(uint64_t *row, size_t n) {
-  memset(row, 0xff, n / 64 * sizeof *row);
-  if (n % 64 != 0) {
-    row[n / 64] = (UINT64_C(1) << n % 64) - 1;
+/* Sets bits [first, end) of the row, which are clear. */
+static void set_range(uint64_t *row, size_t first, size_t end) {
+  for (size_t w = first / 64; w * 64 < end; w++) {
+    size_t low = first > w * 64 ? first - w * 64 : 0;
+    size_t high = end - w * 64 < 64 ? end - w * 64 : 64;
+    if (low < high) {
+      row[w] |= (high == 64 ? ~UINT64_C(0) : (UINT64_C(1) << high) - 1) & ~UINT64_C(0) << low;
+    }
   }
 }
 
-/* Keys that row i sees from the first on without a gap. */
-static size_t prefix_of(const struct sp_mask_args *args, size_t i, size_t len) {
+/* The end of the keys that row i sees without a gap. */
+static size_t end_of(const struct sp_mask_args *args, size_t i, size_t len) {
   size_t seen = i + 1;
   if (args->policy == SP_MASK_FULL) {
     return len;
@@ -30,14 +32,24 @@ static size_t prefix_of(const struct sp_mask_args *args, size_t i, size_t len) {
   return seen;
 }
 
-static void write_row(const struct sp_mask_args *args, size_t token, size_t i, size_t len,
-                      uint64_t *row) {
-  set_first(row, prefix_of(args, i, len));
-  if (args->policy == SP_MASK_DYNAMIC) {
-    const float *gate = args->gate + token * args->reach;
-    for (size_t r = 1; r <= args->reach && i + r < len; r++) {
-      row[(i + r) / 64] |= (uint64_t)(gate[r - 1] >= 0.0f) << (i + r) % 64;
-    }
+/* The row of position i in a sequence of `len`, as far as its `keys` first keys. */
+static void write_row(const struct sp_mask_args *args, size_t i, size_t len, size_t keys,
+                      uint32_t bits, uint64_t *row) {
+  size_t exempt = args->exempt_last ? len - 1 : 0;
+  memset(row, 0, (keys + 63) / 64 * sizeof *row);
+  if (args->exempt != SP_EXEMPT_NONE && i == exempt) {
+    set_range(row, 0, keys);
+    return;
+  }
+  size_t end = end_of(args, i, len);
+  size_t first = args->policy != SP_MASK_FULL && i > args->left ? i - args->left : 0;
+  set_range(row, first, end < keys ? end : keys);
+  for (size_t j = i + 1; args->policy == SP_MASK_DYNAMIC && bits != 0 && j < keys; j++) {
+    row[j / 64] |= (uint64_t)(bits & 1) << j % 64;
+    bits >>= 1;
+  }
+  if (args->exempt == SP_EXEMPT_HIDDEN && exempt < keys) {
+    row[exempt / 64] &= ~(UINT64_C(1) << exempt % 64);
   }
 }
 
@@ -46,11 +58,14 @@ enum sp_status sp_cpu_mask(struct sp_stream *stream, const struct sp_mask_args *
   (void)stream;
   (void)err;
   for (size_t s = 0; s < args->sequences; s++) {
-    size_t len = args->key_len[s], words = (len + 63) / 64;
-    for (size_t i = 0; i < len; i++) {
-      uint64_t *row = args->mask + args->mask_start[s] + i * words;
-      memset(row, 0, words * sizeof *row);
-      write_row(args, args->key_start[s] + i, i, len, row);
+    size_t keys = args->key_len[s], words = (keys + 63) / 64;
+    uint64_t *row = args->mask + args->mask_start[s];
+    for (size_t r = args->row_start[s]; r < args->row_start[s + 1]; r++, row += words) {
+      uint32_t bits = 0;
+      if (args->policy == SP_MASK_DYNAMIC) {
+        bits = args->bits[args->bits_row ? args->bits_row[r] : r];
+      }
+      write_row(args, args->row_position[r], args->len[s], keys, bits, row);
     }
   }
   return SP_OK;

@@ -368,13 +368,33 @@ sp_status Mask(sp_stream *handle, const sp_mask_args *given, sp_error *err) {
                [=](sp_error *e) { return sp_cpu_backend.mask(stream->inner, &args, e); });
 }
 
+sp_status Schedule(sp_stream *handle, const sp_schedule_args *given, sp_error *err) {
+  FakeStream *stream = Fake(handle);
+  FakeDevice *device = stream->device;
+  sp_schedule_args args = *given;
+  sp_mask_args mask = given->mask ? *given->mask : sp_mask_args{};
+  bool masks = given->mask != nullptr;
+  std::vector<const sp_dense *> layers;
+  for (size_t i = 0; i < args.n_layers; i++)
+    layers.push_back(Inner(args.layers[i], device));
+  ON_DEVICE(args.rows_res, args.rows * 4);
+  ON_DEVICE(args.bits, args.rows * 4);
+  ON_DEVICE(args.nan, 4);
+  return Queue(handle, err, [=](sp_error *e) {
+    sp_schedule_args inner = args;
+    inner.layers = layers.data();
+    inner.mask = masks ? &mask : nullptr;
+    return sp_cpu_backend.schedule(stream->inner, &inner, e);
+  });
+}
+
 sp_status Attention(sp_stream *handle, const sp_attention_args *given, sp_error *err) {
   FakeStream *stream = Fake(handle);
   FakeDevice *device = stream->device;
   sp_attention_args args = *given;
   for (const void *array :
        {args.q, args.k, args.v, static_cast<const void *>(args.out),
-        static_cast<const void *>(args.row_start), static_cast<const void *>(args.row_position),
+        static_cast<const void *>(args.row_start),
         static_cast<const void *>(args.key_start), static_cast<const void *>(args.key_len)}) {
     ON_DEVICE(array, 4);
   }
@@ -513,6 +533,7 @@ sp_backend MakeBackend() {
   b.embed = Embed;
   b.linear = Linear;
   b.mask = Mask;
+  b.schedule = Schedule;
   b.attention = Attention;
   b.add_norm = AddNorm;
   b.gather = Gather;
