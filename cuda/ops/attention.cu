@@ -299,7 +299,6 @@ cudaError_t sp_cuda_attention(cudaStream_t stream, bool bf16, const sp_attention
   a.v = static_cast<const sp_bf16 *>(args->v);
   a.out = static_cast<sp_bf16 *>(args->out);
   a.row_start = args->row_start;
-  a.row_position = args->row_position;
   a.key_start = args->key_start;
   a.key_len = args->key_len;
   a.mask = args->mask;

@@ -20,7 +20,7 @@ enum : uint32_t {
 struct sp_attention_f32_launch {
   const float *q, *k, *v;
   float *out;
-  const uint32_t *row_start, *row_position, *key_start, *key_len;
+  const uint32_t *row_start, *key_start, *key_len;
   const uint64_t *mask, *mask_start;
   size_t q_stride, kv_stride;
   uint32_t heads, head_dim;
@@ -147,7 +147,6 @@ static inline cudaError_t sp_attention_f32(cudaStream_t stream, const sp_attenti
   a.v = static_cast<const float *>(args.v);
   a.out = static_cast<float *>(args.out);
   a.row_start = args.row_start;
-  a.row_position = args.row_position;
   a.key_start = args.key_start;
   a.key_len = args.key_len;
   a.mask = args.mask;

@@ -16,7 +16,7 @@ enum : uint32_t {
 struct sp_attention_launch {
   const sp_bf16 *q, *k, *v;
   sp_bf16 *out;
-  const uint32_t *row_start, *row_position, *key_start, *key_len;
+  const uint32_t *row_start, *key_start, *key_len;
   const uint64_t *mask, *mask_start;
   uint32_t q_stride, kv_stride, heads, head_dim;
   uint32_t block_heads; /* heads of a block */
@@ -83,7 +83,8 @@ SP_DEVICE uint64_t sp_seen_word(const Launch &a, uint32_t s, uint32_t row, uint3
     return inside;
   }
   const size_t words = (keys + 63) / 64;
-  return left == 0 ? 0 : a.mask[a.mask_start[s] + a.row_position[row] * words + tile] & inside;
+  const size_t at = a.mask_start[s] + (row - a.row_start[s]) * words + tile;
+  return left == 0 ? 0 : a.mask[at] & inside;
 }
 
 /* Query tile `rows_tile` of the `rows` rows that start at row0. */
