@@ -69,7 +69,7 @@ static enum sp_status add_method(const char *word, size_t len, unsigned *bits,
                  (int)len, word);
 }
 
-const char *const sp_saving_names[] = {"head", "trim", "pack", "dedupe"};
+const char *const sp_saving_names[] = {"head", "trim", "pack", "dedupe", "nodes"};
 
 static enum sp_status drop_saving(const char *word, size_t len, unsigned *bits,
                                   struct sp_error *err) {

@@ -19,6 +19,7 @@ struct sp_settings {
   enum sp_cls_sign cls_sign;
   unsigned savings; /* enum sp_saving of forward.h */
   struct sp_lookahead lookahead; /* full, but for `bench masks` */
+  bool trace; /* keep what dynamic lookahead decides on the unmasked texts */
   bool dtype_auto;
   enum sp_compute compute; /* when not auto */
   struct sp_text eos;      /* empty: none */
