@@ -166,7 +166,8 @@ static enum sp_status open_model(const struct sp_settings *settings, struct sp_c
                    settings->options->model, out->config.head_dim, out->devices[0]->max_head_dim);
   }
   SP_TRY(open_weights(settings, out, checkpoint, err));
-  out->lookahead = settings->lookahead;
+  out->lookahead = settings->lookahead.policy == SP_MASK_FULL ? out->config.lookahead
+                                                              : settings->lookahead;
   out->limits = choose_limits(settings, &out->config, out->devices[0]);
   return SP_OK;
 }

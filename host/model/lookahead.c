@@ -103,6 +103,19 @@ size_t sp_lookahead_print(const struct sp_lookahead *rule, char *out, size_t roo
   return at;
 }
 
+void sp_lookahead_simplify(struct sp_lookahead *rule) {
+  for (size_t l = 1; l < rule->n_reach; l++) {
+    if (rule->reach[l] != rule->reach[0]) {
+      return;
+    }
+  }
+  rule->n_reach = sp_min_size(rule->n_reach, 1);
+}
+
+const char *sp_lookahead_policy_name(enum sp_mask_policy policy) {
+  return policies[policy].name;
+}
+
 bool sp_lookahead_equal(const struct sp_lookahead *a, const struct sp_lookahead *b) {
   size_t n = sp_max_size(a->n_reach, b->n_reach);
   bool equal = a->policy == b->policy && a->left == b->left && a->cls_last == b->cls_last &&

@@ -38,6 +38,10 @@ SP_MUST_CHECK enum sp_status sp_lookahead_parse(const char *text, struct sp_look
 /* As parse reads it, with the properties that the words cannot say: what a signature records. `out`
  * has room for `room` bytes; returns the length without the end, cut at the room. */
 size_t sp_lookahead_print(const struct sp_lookahead *rule, char *out, size_t room);
+/* One reach for all layers where every layer has the same: rules that mask alike print alike. */
+void sp_lookahead_simplify(struct sp_lookahead *rule);
+/* "full", "causal", "layerwise", "chunked", "dynamic" */
+const char *sp_lookahead_policy_name(enum sp_mask_policy policy);
 bool sp_lookahead_equal(const struct sp_lookahead *a, const struct sp_lookahead *b);
 
 /* R or C of a layer; 0 where the policy has none. */
