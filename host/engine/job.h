@@ -36,6 +36,7 @@ struct sp_job {
   size_t n_batches;
   float *logp; /* (plan.targets) */
   float *cls;  /* (plan.cls_rows) */
+  struct sp_latency_counts latency; /* of the lines written, where it is measured */
   struct sp_counts counts;
 };
 
