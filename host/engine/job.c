@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "checked.h"
+#include "job_latency.h"
 
 void sp_job_release(struct sp_job *job) {
   sp_arena_release(&job->texts);
   sp_arena_release(&job->tokens);
   sp_plan_release(&job->plan);
+  sp_latency_counts_release(&job->latency);
   free(job->utts);
   free(job->hyps);
   *job = (struct sp_job){0};
@@ -18,6 +20,7 @@ void sp_job_release(struct sp_job *job) {
 void sp_job_begin(struct sp_job *job, size_t index) {
   sp_arena_clear(&job->texts);
   sp_arena_clear(&job->tokens);
+  sp_latency_counts_clear(&job->latency);
   job->index = index;
   job->n_utts = job->n_hyps = job->n_batches = 0;
   job->n_tokens = 0;
@@ -324,12 +327,44 @@ static enum sp_status fill_score(struct sp_job *job, const struct sp_settings *s
   return per_token ? fill_tokens(context, hyp, arena, score, err) : SP_OK;
 }
 
+/* Memory that is used for one utterance after the other. */
+struct line_room {
+  struct sp_arena arena;
+  struct sp_buf line;
+  struct sp_latency_counts hyp, list;
+};
+
+/* Latency of each hypothesis that has tokens, and of all of them. */
+static enum sp_status measure_latency(const struct sp_job *job, const struct sp_context *context,
+                                      const struct sp_settings *settings,
+                                      const struct sp_job_utt *utt, struct line_room *room,
+                                      struct sp_hyp_score *scores, struct sp_error *err) {
+  sp_latency_counts_clear(&room->list);
+  struct sp_latency_stats *stats = sp_arena_alloc(&room->arena, utt->n_hyps, sizeof *stats);
+  if (!stats) {
+    return sp_fail_memory(err, utt->n_hyps * sizeof *stats);
+  }
+  for (size_t h = 0; h < utt->n_hyps; h++) {
+    const struct sp_job_hyp *hyp = &job->hyps[utt->first_hyp + h];
+    if (hyp->n == 0) {
+      continue;
+    }
+    sp_latency_counts_clear(&room->hyp);
+    SP_TRY(sp_job_measure_latency(job, settings, context, hyp, &room->hyp, err));
+    SP_TRY(sp_latency_counts_add(&room->list, &room->hyp, err));
+    stats[h] = sp_latency_stats_of(&room->hyp);
+    scores[h].latency = &stats[h];
+  }
+  return SP_OK;
+}
+
 static enum sp_status write_utt(struct sp_job *job, const struct sp_settings *settings,
                                 const struct sp_context *context, const struct sp_job_utt *utt,
-                                struct sp_arena *scratch, struct sp_buf *line, uint64_t *tokens,
-                                struct sp_error *err) {
+                                struct line_room *room, uint64_t *tokens, struct sp_error *err) {
+  struct sp_arena *scratch = &room->arena;
+  bool latency = settings->options->latency;
   sp_arena_clear(scratch);
-  sp_buf_clear(line);
+  sp_buf_clear(&room->line);
   *tokens = 0;
   struct sp_hyp_score *scores = sp_arena_calloc(scratch, utt->n_hyps, sizeof *scores);
   if (!scores) {
@@ -341,27 +376,37 @@ static enum sp_status write_utt(struct sp_job *job, const struct sp_settings *se
                       err));
     *tokens += scores[h].n_tokens;
   }
-  return sp_score_line_write(line, utt->id, scores, utt->n_hyps, settings->methods, err);
+  if (latency) {
+    SP_TRY(measure_latency(job, context, settings, utt, room, scores, err));
+  }
+  SP_TRY(sp_score_line_write(&room->line, utt->id, scores, utt->n_hyps, settings->methods, err));
+  if (!latency) {
+    return SP_OK;
+  }
+  struct sp_latency_stats of_list = sp_latency_stats_of(&room->list);
+  SP_TRY(sp_score_line_add_latency(&room->line, &of_list, err));
+  return sp_latency_counts_add(&job->latency, &room->list, err);
 }
 
 enum sp_status sp_job_write(struct sp_job *job, const struct sp_settings *settings,
                             const struct sp_context *context, sp_job_line_fn each,
                             void *context_of_each, struct sp_error *err) {
-  struct sp_arena scratch = {0}; /* arrays of one utterance */
-  struct sp_buf line = {0};
+  struct line_room room = {0};
   enum sp_status status = SP_OK;
   take_node_counts(job, context);
   for (size_t u = 0; status == SP_OK && u < job->n_utts; u++) {
     const struct sp_job_utt *utt = &job->utts[u];
     uint64_t tokens;
-    status = write_utt(job, settings, context, utt, &scratch, &line, &tokens, err);
+    status = write_utt(job, settings, context, utt, &room, &tokens, err);
     if (status == SP_OK) {
-      status = each(context_of_each, (struct sp_text){line.data, line.len}, utt->id, utt->n_hyps,
+      status = each(context_of_each, (struct sp_text){room.line.data, room.line.len}, utt->id, utt->n_hyps,
                     tokens, err);
     }
   }
-  sp_arena_release(&scratch);
-  sp_buf_release(&line);
+  sp_arena_release(&room.arena);
+  sp_buf_release(&room.line);
+  sp_latency_counts_release(&room.hyp);
+  sp_latency_counts_release(&room.list);
   return status;
 }
 

@@ -39,6 +39,7 @@ struct sp_job {
   bool by_nodes;          /* batches go by distinct nodes */
   struct sp_node_counts *batch_nodes; /* (n_batches) what each computed */
   uint32_t *bits;         /* (L, len) of each traced sequence, one after the other; NULL: none */
+  struct sp_latency_counts latency; /* of the lines written, where it is measured */
   struct sp_counts counts;
 };
 
