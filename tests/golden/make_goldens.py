@@ -51,6 +51,7 @@ VARIANTS = {
     "both-heads": dict(arch="both", pooler=True, seed=19),
 }
 LOOKAHEAD_LENGTHS = (1, 2, 5, 13, 24)
+LOOKAHEAD_LONG_LENGTHS = (61, 66, 3, 12)
 
 
 def looking(rule, **given):
@@ -197,7 +198,7 @@ def make_lookahead_model(name, given):
     """transformers has no such masks: NumPy alone."""
     options = {**random_model.DEFAULTS, **given}
     methods = methods_of(options)
-    lengths = (61, 64, 66) if "long" in name else LOOKAHEAD_LENGTHS
+    lengths = LOOKAHEAD_LONG_LENGTHS if "long" in name else LOOKAHEAD_LENGTHS
     cases = random_cases(lengths, options["vocab"], options["seed"])
     with tempfile.TemporaryDirectory() as directory:
         random_model.write(directory, **options)
