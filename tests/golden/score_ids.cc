@@ -151,8 +151,7 @@ bool ScoringModel::HasDevice(const char *device) {
 
 std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
                                         const std::vector<std::string> &methods,
-                                        const sp_lookahead &lookahead,
-                                        unsigned savings) const {
+                                        const sp_lookahead &lookahead, unsigned savings) const {
   const sp_tokenizer_info *info = sp_tokenizer_get_info(parts_->tokenizer);
   const sp_batch_limits limits{1024, SP_PLAN_MAX_TARGETS * 1024};
   sp_plan_rule rule{};
@@ -183,6 +182,44 @@ std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
     out.push_back(Collect(run.plan, h, cases[h].ids.size(), methods, logp, cls));
   }
   return out;
+}
+
+const sp_lookahead &ScoringModel::lookahead() const {
+  return parts_->weights->config.lookahead;
+}
+
+std::vector<uint32_t> ScoringModel::Bits(const GoldenCase &one) const {
+  const sp_tokenizer_info *info = sp_tokenizer_get_info(parts_->tokenizer);
+  const sp_batch_limits limits{1024, SP_PLAN_MAX_TARGETS * 1024};
+  const size_t len = one.ids.size() + 2;
+  sp_plan_hyp hyp{};
+  hyp.ids = one.ids.data();
+  hyp.word = one.word.data();
+  hyp.n = static_cast<uint32_t>(one.ids.size());
+  sp_plan_rule rule{};
+  rule.methods = 1u << SP_MASKLESS;
+  rule.cls = info->cls;
+  rule.sep = info->sep;
+  rule.mask = info->mask;
+  sp_error err{};
+  Run run;
+  Check(sp_plan_build(&run.plan, &hyp, 1, &rule, &err), err);
+  size_t n_batches = 0;
+  sp_batch_range *ranges = sp_plan_cut(&run.plan, &limits, true, &n_batches);
+  if (!ranges || n_batches != 1 || !sp_batch_init(&run.batch, &limits, &run.arena)) {
+    throw std::runtime_error("no batch of one text");
+  }
+  const sp_forward_rule traced{limits, SP_SAVING_ALL, lookahead(), true, info->mask, info->pad};
+  Check(sp_forward_create(parts_->weights, &traced, &run.forward, &err), err);
+  sp_batch_fill(&run.batch, &run.plan, ranges[0], true);
+  std::vector<float> logp(run.plan.targets);
+  std::vector<uint32_t> bits(parts_->weights->config.layers * len);
+  Check(sp_forward_run(run.forward, &run.batch, logp.data(), nullptr, bits.data(), &err), err);
+  for (size_t at = 0; at < bits.size(); at++) {
+    size_t ahead = len - 1 - at % len;
+    bits[at] &= ahead < 32 ? (1u << ahead) - 1 : UINT32_MAX;
+  }
+  return bits;
 }
 
 }  // namespace sp_test
