@@ -16,6 +16,8 @@ struct sp_mask_graph {
   size_t layers, len;
   size_t words;  /* ceil(len / 64) */
   uint64_t *row; /* (layers, len, words) bit j of row i of layer l: i sees j; bits past len are 0 */
+  uint64_t
+      *cut; /* (layers, words) bit i of layer l: row i would see beyond the end; NULL: none would */
 };
 
 /* The graph of a sequence of `len` >= 1 positions under a rule; `bits` (layers, len) are the
