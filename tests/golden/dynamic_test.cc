@@ -45,8 +45,9 @@ class Dynamic : public testing::TestWithParam<sp_compute> {
     for (const auto &member : members)
       golden.random[member.first] = member.second;
     const std::string folder = scratch_ / ("model-" + std::to_string(models_++));
-    model_ = std::make_unique<ScoringModel>(
-        sp_test::GoldenModelDirectory(golden, SP_SOURCE_DIR, folder), "cpu", GetParam(), true, true);
+    model_ =
+        std::make_unique<ScoringModel>(sp_test::GoldenModelDirectory(golden, SP_SOURCE_DIR, folder),
+                                       "cpu", GetParam(), true, true);
   }
   std::vector<Scores> Score(size_t changed, unsigned savings = SP_SAVING_ALL) {
     return model_->Score(Texts(changed), {"pll", "pll_l2r", "maskless", "cls"}, model_->Lookahead(),
