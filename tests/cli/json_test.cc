@@ -89,9 +89,10 @@ TEST_F(JsonTest, ModelWithALookahead) {
   EXPECT_EQ(Integer(json, "lookahead.scheduler_parameters"), 8 * 33 + 3 * 9);
   EXPECT_EQ(json_array_size(Member(json, "ignored_tensors")), 0u);
   const std::string text = Program("model " + Path("dynamic")).out;
-  for (const char *row : {"lookahead                  dynamic:3,0; 7 past positions\n",
-                          "cls row                    last, sees everything, and no other row sees it\n",
-                          "schedulers                 291 parameters, span cells, hidden layer of 8 (relu)\n"})
+  for (const char *row :
+       {"lookahead                  dynamic:3,0; 7 past positions\n",
+        "cls row                    last, sees everything, and no other row sees it\n",
+        "schedulers                 291 parameters, span cells, hidden layer of 8 (relu)\n"})
     EXPECT_NE(text.find(row), std::string::npos) << text;
 }
 
@@ -238,8 +239,8 @@ TEST_F(JsonTest, BenchMasksTimesADynamicModelUnderItsOwnToo) {
   struct sp_error err = {};
   ASSERT_EQ(sp_random_model_write(&model, Path("dynamic").c_str(), &err), SP_OK) << err.message;
   for (const std::string name : {"model", "dynamic"}) {
-    Json json = ParseJson(Program("bench masks --json --length 8 --hyps 4 --seconds 1 --model " +
-                                  Path(name)).out);
+    Json json = ParseJson(
+        Program("bench masks --json --length 8 --hyps 4 --seconds 1 --model " + Path(name)).out);
     for (const char *policy : fixed)
       EXPECT_GT(json_real_value(Member(json, policy)), 0) << policy;
     for (const char *policy : {"dynamic", "layerwise:3,2"}) {

@@ -60,7 +60,8 @@ const Slip options[] = {
     {"score --model m a", "--out RUN|- is missing; " SCORE_USAGE, "help score"},
     {"score --model m --out run", "an ARCHIVE is missing; " SCORE_USAGE, "help score"},
     {"score --model m --out run --mask bidi a",
-     "--mask 'bidi' is unknown; it takes model, full, causal, layerwise:R[,R..] with R from 1 to 32 "
+     "--mask 'bidi' is unknown; it takes model, full, causal, layerwise:R[,R..] with R from 1 to "
+     "32 "
      "(0 too in a list), chunked:C with C from 1 to 1048576, or dynamic",
      "help score"},
     {"score --mask --force-mask",
