@@ -133,6 +133,10 @@ ScoringModel::~ScoringModel() {
   delete parts_;
 }
 
+const sp_lookahead &ScoringModel::Lookahead() const {
+  return parts_->weights->config.lookahead;
+}
+
 bool ScoringModel::HasDevice(const char *device) {
   sp_error err{};
   const sp_backend *backend = nullptr;

@@ -26,6 +26,8 @@ class ScoringModel {
 
   // False where the processor cannot run it.
   static bool HasDevice(const char *device);
+  // The mask that the model's config asks for.
+  const sp_lookahead &Lookahead() const;
   // Scores all cases in one plan.
   std::vector<Scores> Score(const std::vector<GoldenCase> &cases,
                             const std::vector<std::string> &methods,
