@@ -151,7 +151,7 @@ static const struct sp_opt work[] = {
      .kind = SP_OPT_LIST,
      .offset = FIELD(options.without),
      .argument = "NAME[,..]",
-     .choices = "head,trim,pack,dedupe",
+     .choices = "head,trim,pack,dedupe,nodes",
      .help = "savings to switch off for measurement; never changes a score"},
 };
 const struct sp_opt_group sp_score_work = {"How it is computed", work, sizeof work / sizeof *work};
@@ -244,6 +244,8 @@ const struct sp_count_name sp_count_names[] = {
     COUNT(sequences, "sequences computed"),
     COUNT(sequence_tokens, "tokens computed"),
     COUNT(scored_rows, "rows computed by a head"),
+    COUNT(nodes, "nodes computed"),
+    COUNT(plain_nodes, "nodes without sharing"),
     COUNT(empty_lists, "empty lists"),
     COUNT(empty, "empty hypotheses"),
     COUNT(too_long, "too long"),

@@ -304,6 +304,8 @@ static void take_counts(struct directory *d) {
   counts->sequences = scored.sequences;
   counts->sequence_tokens = scored.sequence_tokens;
   counts->scored_rows = scored.scored_rows;
+  counts->nodes = scored.nodes;
+  counts->plain_nodes = scored.plain_nodes;
   counts->flops = scored.flops;
 }
 

@@ -23,6 +23,7 @@ struct sp_settings {
   const char *mask_text;    /* --mask as it was said; NULL: the model's own */
   struct sp_lookahead mask; /* its policy and reach */
   bool force_mask;
+  bool trace; /* keep what dynamic lookahead decides on the unmasked texts */
   bool dtype_auto;
   enum sp_compute compute; /* when not auto */
   struct sp_text eos;      /* empty: none */

@@ -72,6 +72,8 @@ struct sp_counts {
   uint64_t sequences;       /* of these, distinct: what is computed */
   uint64_t sequence_tokens; /* their tokens, [CLS] and [SEP] included */
   uint64_t scored_rows;     /* rows that reach a head */
+  uint64_t nodes;           /* positions computed, all layers together; equal ones once where they are told */
+  uint64_t plain_nodes;     /* the same where every sequence is computed as it stands */
   double flops;             /* of the matrix products of the sequences, with the savings in force */
 };
 
@@ -97,7 +99,7 @@ struct sp_score_options {
   const char *on_long;            /* "null", "error", "truncate" */
   const char *letter_case;        /* "auto", "keep", "lower" */
   const char *eos;                /* text appended to every hypothesis; none */
-  const char *without;            /* savings switched off, comma-separated: head,trim,pack,dedupe */
+  const char *without;            /* savings switched off, comma-separated: head,trim,pack,dedupe,nodes */
   const char *mask;               /* "model": the config's; full, causal, layerwise:R[,R..],
                                      chunked:C, dynamic */
   bool force_mask;                /* also a mask that the model was not trained with */
