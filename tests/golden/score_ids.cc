@@ -133,8 +133,9 @@ ScoringModel::~ScoringModel() {
   delete parts_;
 }
 
-const sp_lookahead &ScoringModel::Lookahead() const {
-  return parts_->weights->config.lookahead;
+const sp_weights *ScoringModel::weights() const { return parts_->weights; }
+const sp_tokenizer_info *ScoringModel::tokenizer() const {
+  return sp_tokenizer_get_info(parts_->tokenizer);
 }
 
 bool ScoringModel::HasDevice(const char *device) {
