@@ -16,7 +16,7 @@
 
 enum sp_opt_kind {
   SP_OPT_FLAG,   /* bool */
-  SP_OPT_TEXT,   /* const char *; not empty */
+  SP_OPT_TEXT,   /* const char *; not empty; `choices` are some of its words */
   SP_OPT_CHOICE, /* const char *; one of `choices` */
   SP_OPT_LIST,   /* const char *; some of `choices`, comma-separated */
   SP_OPT_SIZE,   /* size_t in [min, max] */

@@ -50,6 +50,8 @@ static json_t *summary_json(const struct sp_score_summary *summary, const char *
   json_object_set_new(object, "dtype", sp_json_text(summary->dtype));
   json_object_set_new(object, "device_type", sp_json_text(summary->device_type));
   json_object_set_new(object, "case", sp_json_text(summary->letter_case));
+  json_object_set_new(object, "mask", sp_json_text(summary->mask));
+  json_object_set_new(object, "mask_forced", json_boolean(summary->mask_forced));
   json_object_set_new(object, "model_hash", sp_json_text(summary->model_hash));
   json_object_set_new(object, "threads", json_integer((json_int_t)summary->threads));
   json_object_set_new(object, "devices", json_integer((json_int_t)summary->devices));

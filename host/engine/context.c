@@ -5,6 +5,7 @@
 
 #include "checked.h"
 #include "forward.h"
+#include "mask_rule.h"
 
 static enum sp_status check_vocabulary(const struct sp_settings *settings,
                                        const struct sp_context *context, struct sp_error *err) {
@@ -148,11 +149,18 @@ static enum sp_status open_weights(const struct sp_settings *settings, struct sp
 
 /* ---- the context ---- */
 
+enum sp_status sp_context_set_mask(struct sp_context *context, const struct sp_settings *settings,
+                                   struct sp_error *err) {
+  return sp_mask_rule_choose(settings, &context->config, &context->lookahead,
+                             &context->mask_forced, err);
+}
+
 static enum sp_status open_model(const struct sp_settings *settings, struct sp_context *out,
                                  struct sp_checkpoint *checkpoint, struct sp_error *err) {
   out->config = checkpoint->config;
   memcpy(out->model_hash, checkpoint->hash, sizeof out->model_hash);
   out->max_tokens = sp_model_max_tokens(&checkpoint->config);
+  SP_TRY(sp_context_set_mask(out, settings, err));
   out->negate_cls =
       settings->cls_sign == SP_SIGN_COST ||
       (settings->cls_sign == SP_SIGN_AUTO && checkpoint->config.score_kind == SP_SCORE_COST);
@@ -166,8 +174,6 @@ static enum sp_status open_model(const struct sp_settings *settings, struct sp_c
                    settings->options->model, out->config.head_dim, out->devices[0]->max_head_dim);
   }
   SP_TRY(open_weights(settings, out, checkpoint, err));
-  out->lookahead = settings->lookahead.policy == SP_MASK_FULL ? out->config.lookahead
-                                                              : settings->lookahead;
   out->limits = choose_limits(settings, &out->config, out->devices[0]);
   return SP_OK;
 }

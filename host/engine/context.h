@@ -18,6 +18,7 @@ struct sp_context {
   bool negate_cls;               /* the head was trained as a cost */
   struct sp_batch_limits limits; /* of one batch */
   struct sp_lookahead lookahead; /* what the settings and the model come to */
+  bool mask_forced;              /* it is not what the model was trained with */
 };
 
 /* What a forward of this context is made for. */
@@ -29,6 +30,10 @@ struct sp_forward_rule sp_context_forward_rule(const struct sp_context *context,
  * not fit, and when `auto` comes to mean the CPU. */
 SP_MUST_CHECK enum sp_status sp_context_open(const struct sp_settings *settings,
                                              struct sp_context *out, struct sp_error *err);
+/* The mask of the settings from now on; as when the context was opened (mask_rule.h). */
+SP_MUST_CHECK enum sp_status sp_context_set_mask(struct sp_context *context,
+                                                 const struct sp_settings *settings,
+                                                 struct sp_error *err);
 void sp_context_close(struct sp_context *context);
 
 /* Whether the processors themselves compute: then every thread has a stream of its own. */

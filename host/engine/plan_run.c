@@ -111,8 +111,10 @@ static void describe(struct planner *p) {
   COPY(dtype);
   COPY(device_type);
   COPY(letter_case);
+  COPY(mask);
   COPY(model_hash);
 #undef COPY
+  s->mask_forced = score.mask_forced;
   s->threads = p->settings->threads;
   s->devices = context->n_devices;
   s->on_host = sp_context_on_host(context);

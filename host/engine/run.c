@@ -62,6 +62,8 @@ void sp_run_describe(struct sp_run *run, enum sp_archive_format format,
   copy_name(s->device_type, sizeof s->device_type, context->devices[0]->type);
   copy_name(s->letter_case, sizeof s->letter_case, sp_letter_case_name(letter_case));
   copy_name(s->model_hash, sizeof s->model_hash, context->model_hash);
+  sp_lookahead_print(&context->lookahead, s->mask, sizeof s->mask);
+  s->mask_forced = context->mask_forced;
   s->threads = run->settings->threads;
   s->devices = context->n_devices;
   s->on_host = sp_context_on_host(context);

@@ -112,6 +112,14 @@ static enum sp_status resolve_eos(const char *text, struct sp_settings *out, str
   return SP_OK;
 }
 
+enum sp_status sp_settings_set_mask(struct sp_settings *settings, const char *text, bool force,
+                                    struct sp_error *err) {
+  bool own = !text || strcmp(text, "model") == 0;
+  settings->mask_text = own ? NULL : text;
+  settings->force_mask = force;
+  return own ? SP_OK : sp_lookahead_parse(text, &settings->mask, err);
+}
+
 enum sp_status sp_settings_resolve(const struct sp_score_options *options, struct sp_settings *out,
                                    struct sp_error *err) {
   int choice = 0;
@@ -137,6 +145,7 @@ enum sp_status sp_settings_resolve(const struct sp_score_options *options, struc
   if (options->without) {
     SP_TRY(each_word("--without", options->without, drop_saving, &out->savings, err));
   }
+  SP_TRY(sp_settings_set_mask(out, options->mask, options->force_mask, err));
   SP_TRY(resolve_dtype(options->dtype, out, err));
   SP_TRY(resolve_eos(options->eos, out, err));
   out->threads = options->threads ? options->threads : sp_usable_cpus();

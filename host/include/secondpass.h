@@ -98,6 +98,9 @@ struct sp_score_options {
   const char *letter_case;        /* "auto", "keep", "lower" */
   const char *eos;                /* text appended to every hypothesis; none */
   const char *without;            /* savings switched off, comma-separated: head,trim,pack,dedupe */
+  const char *mask;               /* "model": the config's; full, causal, layerwise:R[,R..],
+                                     chunked:C, dynamic */
+  bool force_mask;                /* also a mask that the model was not trained with */
   const char *cls_sign;           /* "auto", "logprob", "cost": what the CLS head was trained as */
   size_t threads;                 /* 0: one a processor this process may use; beside GPUs, which
                                      have a thread each, those that read, prepare and write */
@@ -118,10 +121,14 @@ struct sp_score_options {
   const volatile int *stop;       /* set to non-zero by a signal handler: finish early */
 };
 
+#define SP_MASK_TEXT 160 /* a longer one is cut */
+
 struct sp_score_summary {
   struct sp_counts counts;
   char signature[256];            /* what decides the scores, in one line */
   char format[16], dtype[8], device_type[160], letter_case[8], model_hash[33];
+  char mask[SP_MASK_TEXT];        /* what rows see: "layerwise:2 cls:last,bound" */
+  bool mask_forced;               /* the model was trained with another */
   size_t threads, shards, shard_utts;
   size_t devices, devices_lost;   /* that computed; of these, that failed on the way */
   bool on_host;                   /* the device is the processors themselves */
@@ -144,6 +151,8 @@ enum sp_status sp_score_run(const struct sp_score_options *options,
 struct sp_plan_summary {
   struct sp_counts counts;
   char format[16], dtype[8], device_type[160], letter_case[8], model_hash[33];
+  char mask[SP_MASK_TEXT];
+  bool mask_forced;
   size_t threads, devices, shards, shard_utts, batch_tokens, max_tokens;
   bool on_host;                   /* the device is the processors themselves */
   uint64_t longest_tokens;        /* of one hypothesis */
