@@ -15,7 +15,8 @@ Schedulers are not trained but made, so that every behaviour can be tested and s
              of each layer's inputs, fitted to the text and refused where it does not separate
     open     every bit is set, whatever the input;   shut: none
 
---text FILE has one sentence a line; without it token ids are drawn evenly. The weights of the source
+--text FILE has one sentence a line; without it token ids are drawn evenly, each tenth one of the words.
+The weights of the source
 stay as they are, byte by byte: it was trained with full masks, so its scores under others say nothing
 of what a trained one would do. Needs NumPy alone; the encoder is that of tests/golden.
 """
@@ -37,7 +38,7 @@ import random_model  # noqa: E402
 KEPT = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 MAX_REACH = 32
 FIT_PASSES = 2000
-DRAWN_LENGTH = 30
+DRAWN_LENGTH, WORD_SHARE = 30, 0.1
 
 
 def rule_of(args):
@@ -98,7 +99,13 @@ class Pieces:
         return found[0]
 
 
-def sentences(args, pieces, model, draw):
+def drawn_ids(count, pieces, words, draw):
+    plain = np.array([i for piece, i in pieces.ids.items() if not piece.startswith("[")])
+    ids = draw.choice(plain, count)
+    return np.where(draw.random(count) < WORD_SHARE, draw.choice(words or plain, count), ids).tolist()
+
+
+def sentences(args, pieces, words, model, draw):
     """Token ids, and each sentence once more with a random position masked."""
     most = model.config["max_position_embeddings"] - 2
     if args.text:
@@ -106,8 +113,8 @@ def sentences(args, pieces, model, draw):
             found = [pieces.of_text(line)[:most] for line in file]
         found = [ids for ids in found if ids][:args.sentences]
     else:
-        plain = np.array([i for piece, i in pieces.ids.items() if not piece.startswith("[")])
-        found = [draw.choice(plain, min(most, DRAWN_LENGTH)).tolist() for _ in range(args.sentences)]
+        found = [drawn_ids(min(most, DRAWN_LENGTH), pieces, words, draw)
+                 for _ in range(args.sentences)]
     if not found:
         sys.exit(f"{args.text} has no text")
     out = []
@@ -125,7 +132,7 @@ class Made:
         self.args, self.model = args, model
         self.draw = np.random.default_rng(args.seed)
         self.words = [pieces.one(word) for word in args.words.split(",")] if args.words else []
-        self.ids = sentences(args, pieces, model, self.draw)
+        self.ids = sentences(args, pieces, self.words, model, self.draw)
         self.tensors = {}
 
     def run(self):
@@ -133,6 +140,7 @@ class Made:
         for layer in range(self.model.lookahead.layers):
             if self.model.lookahead.is_scheduled(layer):
                 self.make(layer, streams)
+            self.model.trace = []
             streams = [self.model.layer(x, layer) for x in streams]
             self.report(layer)
 
@@ -228,11 +236,10 @@ class Made:
 
     def report(self, layer):
         """Of the text, by the tensors as they are written."""
-        traced = self.model.trace[-len(self.ids):]
-        if traced[0][1] is None:
+        if self.model.trace[0][1] is None:
             print(f"layer {layer}: no scheduler")
             return
-        made = [decisions[0] for _, decisions in traced]
+        made = [decisions[0] for _, decisions in self.model.trace]
         inside = [self.inside(*rows.shape) for rows in made]
         share = (sum((cells & (rows >= 0)).sum() for cells, rows in zip(inside, made, strict=True)) /
                  max(1, sum(cells.sum() for cells in inside)))
