@@ -243,7 +243,7 @@ TEST_F(CanvasTest, ALargePictureIsAPngOfItsSize) {
 TEST(TextCut, KeepsWholeCharactersAndSaysThatMoreIsThere) {
   sp_arena arena{};
   auto cut = [&](const std::string &text, size_t most) {
-    sp_text got = sp_text_cut(Text(text), most, &arena);
+    sp_text got = sp_text_shorten(Text(text), most, &arena);
     return std::string(got.data, got.len);
   };
   EXPECT_EQ(cut("turnips", 7), "turnips");
