@@ -153,7 +153,7 @@ static void draw_labels(const struct drawing *d) {
     int n = snprintf(number, sizeof number, "%zu", i);
     struct sp_text label = {number, (size_t)n};
     if (step == 1) {
-      label = sp_text_cut(d->view->pieces[i], SP_PIECE_POINTS, &d->canvas->texts);
+      label = sp_text_shorten(d->view->pieces[i], SP_PIECE_POINTS, &d->canvas->texts);
     }
     style.bold = i == d->position;
     sp_canvas_text(d->canvas, sp_picture_baseline(at_x(d, i), size), y, &style, label);

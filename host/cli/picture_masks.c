@@ -131,7 +131,7 @@ static void draw_labels(struct sp_canvas *canvas, const struct sp_masks_view *vi
     int len = snprintf(number, sizeof number, "%zu", i);
     struct sp_text label = {number, (size_t)len};
     if (layout->size) {
-      label = sp_text_cut(view->pieces[i], SP_PIECE_POINTS, &canvas->texts);
+      label = sp_text_shorten(view->pieces[i], SP_PIECE_POINTS, &canvas->texts);
     }
     int middle = (int)(i / layout->merge) * layout->cell + layout->cell / 2;
     sp_canvas_text(canvas, x - 5, sp_picture_baseline(y + middle, left.size), &left, label);
