@@ -93,25 +93,32 @@ static enum sp_status open_work(struct work *w, const struct sp_operands *operan
   return sp_masks_files_init(&w->files, w->args, err);
 }
 
-/* The output that --cone names; else the token that waits longest, of those that the end of the sentence
- * does not cut short if there are any. */
+/* How much an output is worth showing: the longest wait, one that the masks ask for rather than the end
+ * of the sentence. */
+static size_t weigh_output(const struct sp_masks_view *view, size_t i) {
+  size_t layers = view->graph->layers;
+  bool clipped = sp_latency_is_clipped(view->latency, layers, i);
+  return 1 + sp_latency_of(view->latency, layers, i) + (clipped ? 0 : view->graph->len);
+}
+
+/* The output that --cone names; else of the tokens of most weight the one in the middle. */
 static enum sp_status choose_output(const struct sp_masks_args *args,
                                     const struct sp_masks_view *view, size_t *out,
                                     struct sp_error *err) {
-  size_t len = view->graph->len, layers = view->graph->layers, most = 0;
+  size_t len = view->graph->len, most = 0, ties = 0;
   const char *rest = args->cone;
   if (rest) {
     SP_TRY(sp_masks_next_number("cone", "positions of this text", len, &rest, out, err));
     return rest ? sp_fail(err, SP_EUSAGE, "--cone %s: one position is taken", args->cone) : SP_OK;
   }
-  *out = 0;
   for (size_t i = 1; i + 1 < len; i++) {
-    bool clipped = sp_latency_is_clipped(view->latency, layers, i);
-    size_t weight = 1 + sp_latency_of(view->latency, layers, i) + (clipped ? 0 : len);
-    if (weight > most) {
-      most = weight;
-      *out = i;
-    }
+    size_t weight = weigh_output(view, i);
+    ties = weight > most ? 1 : ties + (weight == most);
+    most = sp_max_size(most, weight);
+  }
+  ties = (ties + 1) / 2;
+  for (*out = 0; ties > 0;) {
+    ties -= weigh_output(view, ++*out) == most;
   }
   return SP_OK;
 }
@@ -195,8 +202,8 @@ static enum sp_status show_input(struct work *w, const struct sp_masks_input *in
                    sp_flag_name(trace.flag), trace.tokens, w->context->max_tokens);
   }
   sp_buf_clear(&w->heading);
-  SP_TRY(sp_buf_printf(&w->heading, err, "%.*s, hypothesis %zu", (int)input->id.len, input->id.data,
-                       w->args->hyp));
+  SP_TRY(sp_buf_printf(&w->heading, err, "%.*s, hypothesis %zu: %.*s", (int)input->id.len,
+                       input->id.data, w->args->hyp, (int)input->text.len, input->text.data));
   view.picture =
       (struct sp_picture){{w->heading.data, w->heading.len}, {w->model.data, w->model.len}};
   enum sp_status status = measure(w, &view, &trace, &graph, &latency, err);
