@@ -67,18 +67,32 @@ static enum sp_status vocab_logp(struct sp_stream *stream, const struct sp_vocab
       err);
 }
 
-static enum sp_status score_head(struct sp_stream *stream, const struct sp_dense *const *layers,
-                                 size_t n_layers, const void *rows_res, size_t rows, float *score,
-                                 struct sp_error *err) {
-  struct sp_cuda_dense data[SP_CUDA_MAX_DENSE];
+/* The data of at most SP_CUDA_MAX_DENSE layers of `what`. */
+static enum sp_status read_layers(const struct sp_stream *stream, const char *what,
+                                  const struct sp_dense *const *layers, size_t n_layers,
+                                  struct sp_cuda_dense *data, struct sp_error *err) {
   if (n_layers > SP_CUDA_MAX_DENSE) {
-    return sp_fail(err, SP_EMODEL, "%s: a scalar head of %zu layers (%d at most)",
-                   stream->device->base.name, n_layers, SP_CUDA_MAX_DENSE);
+    return sp_fail(err, SP_EMODEL, "%s: %s of %zu layers (%d at most)", stream->device->base.name,
+                   what, n_layers, SP_CUDA_MAX_DENSE);
   }
   for (size_t i = 0; i < n_layers; i++) {
     data[i] = layers[i]->data;
   }
-  SP_TRY(sp_cuda_enter(stream->device, err));
+  return sp_cuda_enter(stream->device, err);
+}
+
+static enum sp_status schedule(struct sp_stream *stream, const struct sp_schedule_args *args,
+                               struct sp_error *err) {
+  struct sp_cuda_dense data[SP_CUDA_MAX_DENSE];
+  SP_TRY(read_layers(stream, "a scheduler", args->layers, args->n_layers, data, err));
+  return SP_CUDA(stream->device, sp_cuda_schedule(stream->stream, data, args), err);
+}
+
+static enum sp_status score_head(struct sp_stream *stream, const struct sp_dense *const *layers,
+                                 size_t n_layers, const void *rows_res, size_t rows, float *score,
+                                 struct sp_error *err) {
+  struct sp_cuda_dense data[SP_CUDA_MAX_DENSE];
+  SP_TRY(read_layers(stream, "a scalar head", layers, n_layers, data, err));
   return SP_CUDA(stream->device,
                  sp_cuda_score_head(stream->stream, data, n_layers, rows_res, rows, score), err);
 }
@@ -113,6 +127,7 @@ const struct sp_backend sp_cuda_backend = {
     .embed = embed,
     .linear = sp_cuda_linear,
     .mask = mask,
+    .schedule = schedule,
     .attention = attention,
     .add_norm = add_norm,
     .gather = gather,

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,45 +67,68 @@ enum sp_status sp_latency_counts_add(struct sp_latency_counts *a, const struct s
 /* The least latency that `percent` of a hundred of the `n` >= 1 outputs do not exceed. */
 static size_t nearest_rank(const struct sp_latency_counts *counts, uint64_t n, uint64_t percent) {
   uint64_t rank = n / 100 * percent + (n % 100 * percent + 99) / 100;
-  uint64_t seen = counts->of[0];
+  uint64_t seen = counts->room > 0 ? counts->of[0] : 0;
   size_t v = 0;
-  while (seen < rank) {
+  while (seen < rank && v + 1 < counts->room) {
     seen += counts->of[++v];
   }
   return v;
 }
 
+static void describe_unclipped(const struct sp_latency_counts *counts, uint64_t n, double *value) {
+  double sum = 0;
+  for (size_t v = 0; v < counts->room; v++) {
+    sum += (double)v * (double)counts->of[v];
+  }
+  value[SP_LATENCY_MEAN] = sum / (double)n;
+  value[SP_LATENCY_P50] = (double)nearest_rank(counts, n, 50);
+  value[SP_LATENCY_P90] = (double)nearest_rank(counts, n, 90);
+  value[SP_LATENCY_P99] = (double)nearest_rank(counts, n, 99);
+  value[SP_LATENCY_MAX] = (double)nearest_rank(counts, n, 100);
+  value[SP_LATENCY_EMISSION] = (double)counts->emission_sum / (double)n;
+}
+
 struct sp_latency_stats sp_latency_stats_of(const struct sp_latency_counts *counts) {
-  struct sp_latency_stats stats = {.mean = NAN,
-                                   .p50 = NAN,
-                                   .p90 = NAN,
-                                   .p99 = NAN,
-                                   .max = NAN,
-                                   .emission_mean = NAN,
-                                   .clipped_mean = NAN,
-                                   .clipped = counts->clipped,
-                                   .outputs = counts->outputs,
-                                   .upl = NAN};
-  uint64_t n = counts->outputs - counts->clipped;
-  if (n > 0) {
-    double sum = 0;
-    for (size_t v = 0; v < counts->room; v++) {
-      sum += (double)v * (double)counts->of[v];
-    }
-    stats.mean = (float)(sum / (double)n);
-    stats.p50 = (float)nearest_rank(counts, n, 50);
-    stats.p90 = (float)nearest_rank(counts, n, 90);
-    stats.p99 = (float)nearest_rank(counts, n, 99);
-    stats.max = (float)nearest_rank(counts, n, 100);
-    stats.emission_mean = (float)((double)counts->emission_sum / (double)n);
+  struct sp_latency_stats stats;
+  for (int m = 0; m < SP_LATENCY_MEMBERS; m++) {
+    stats.value[m] = NAN;
+  }
+  if (counts->outputs > counts->clipped) {
+    describe_unclipped(counts, counts->outputs - counts->clipped, stats.value);
   }
   if (counts->clipped > 0) {
-    stats.clipped_mean = (float)((double)counts->clipped_sum / (double)counts->clipped);
+    stats.value[SP_LATENCY_CLIPPED_MEAN] = (double)counts->clipped_sum / (double)counts->clipped;
   }
   if (counts->hyps > 0) {
-    stats.upl = (float)(counts->upl_sum / (double)counts->hyps);
+    stats.value[SP_LATENCY_UPL] = counts->upl_sum / (double)counts->hyps;
   }
+  stats.value[SP_LATENCY_CLIPPED] = (double)counts->clipped;
+  stats.value[SP_LATENCY_OUTPUTS] = (double)counts->outputs;
   return stats;
+}
+
+static const char *const keys[SP_LATENCY_MEMBERS] = {
+#define X(name, key) key,
+    SP_LATENCY_MAP(X)
+#undef X
+};
+
+const char *sp_latency_key(enum sp_latency_member member) {
+  return keys[member];
+}
+
+size_t sp_latency_stats_text(const struct sp_latency_stats *stats, char *out) {
+  char *to = out;
+  for (int m = 0; m < SP_LATENCY_MEMBERS; m++) {
+    to += sprintf(to, "%c\"%s\":", m == 0 ? '{' : ',', keys[m]);
+    if (sp_latency_is_count((enum sp_latency_member)m)) {
+      to += sprintf(to, "%" PRIu64, (uint64_t)stats->value[m]);
+    } else {
+      to += sp_float_text((float)stats->value[m], to);
+    }
+  }
+  *to++ = '}';
+  return (size_t)(to - out);
 }
 
 enum sp_status sp_latency_counts_write(struct sp_buf *out, const struct sp_latency_counts *counts,

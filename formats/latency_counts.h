@@ -37,16 +37,40 @@ SP_MUST_CHECK enum sp_status sp_latency_counts_add(struct sp_latency_counts *a,
                                                    const struct sp_latency_counts *b,
                                                    struct sp_error *err);
 
-/* Tokens; NaN where nothing was counted. */
+/* What is told of some outputs: enum, key. Tokens; percentiles are nearest ranks. */
+#define SP_LATENCY_MAP(X)                                                               \
+  X(SP_LATENCY_MEAN, "mean") /* this one and the next four: of the unclipped outputs */ \
+  X(SP_LATENCY_P50, "p50")                                                              \
+  X(SP_LATENCY_P90, "p90")                                                              \
+  X(SP_LATENCY_P99, "p99")                                                              \
+  X(SP_LATENCY_MAX, "max")                                                              \
+  X(SP_LATENCY_EMISSION, "emission_mean") /* of the same, handed on in order */         \
+  X(SP_LATENCY_CLIPPED_MEAN, "clipped_mean")                                            \
+  X(SP_LATENCY_CLIPPED, "clipped") /* a number of outputs */                            \
+  X(SP_LATENCY_OUTPUTS, "outputs") /* all of them */                                    \
+  X(SP_LATENCY_UPL, "upl")         /* mean over hypotheses, token periods */
+
+enum sp_latency_member {
+#define X(name, key) name,
+  SP_LATENCY_MAP(X)
+#undef X
+      SP_LATENCY_MEMBERS
+};
+
 struct sp_latency_stats {
-  float mean, p50, p90, p99, max; /* of the unclipped outputs; percentiles are nearest ranks */
-  float emission_mean;            /* of the same, in order */
-  float clipped_mean;
-  uint64_t clipped, outputs;
-  float upl; /* mean over hypotheses, token periods */
+  double value[SP_LATENCY_MEMBERS]; /* NaN where nothing was counted */
 };
 
 struct sp_latency_stats sp_latency_stats_of(const struct sp_latency_counts *counts);
+const char *sp_latency_key(enum sp_latency_member member);
+static inline bool sp_latency_is_count(enum sp_latency_member member) {
+  return member == SP_LATENCY_CLIPPED || member == SP_LATENCY_OUTPUTS;
+}
+
+#define SP_LATENCY_TEXT_MAX 512
+/* Writes a JSON object of all members, numbers as float_text.h has floats, NaN as null; `out` has
+ * SP_LATENCY_TEXT_MAX bytes; returns how many were written. */
+size_t sp_latency_stats_text(const struct sp_latency_stats *stats, char *out);
 
 /* The one text of some counts, a JSON object without spaces. */
 SP_MUST_CHECK enum sp_status sp_latency_counts_write(struct sp_buf *out,

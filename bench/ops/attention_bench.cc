@@ -19,7 +19,6 @@ void Attention(benchmark::State &state) {
   for (size_t s = 0; s < sequences; s++) {
     mask_start.push_back(s * len * words);
     start.push_back(start.back() + len);
-    for (uint32_t i = 0; i < len; i++)
   }
   std::vector<uint64_t> mask(sequences * len * words, 0x7777777777777777u);
   sp_attention_args args{};

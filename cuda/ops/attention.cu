@@ -13,7 +13,9 @@
  *           distance, so that ldmatrix meets no bank twice.  Rows past the end are read from one
  *           row of zeros, so that any length is right without room for its last tile
  * Loads     16 bytes (asynchronous) where heads keep that alignment, else 4, else 2
- * Masks     key tiles have 64 keys from the sequence's first token: one word a row and tile.
+ * Gather    queries and keys that are named are found where their rows are loaded, by a loop of
+ *           its own: nothing else knows, and the plain loop pays nothing
+ * Masks     key tiles have 64 keys from the sequence's first slot: one word a row and tile.
  *           Without a mask the word says where the sequence ends; the rest is the same code
  * Numerics  products on tensor cores from bf16 into fp32; fp32 running maximum and sum over key
  *           tiles in order.  Weights are rounded to bf16 for the second product and summed as
@@ -43,25 +45,28 @@ enum : uint32_t {
 
 using Launch = sp_attention_launch;
 
-/* Rows [first, first + rows) of heads [head, head + heads) of `from`, which go to `to`: head h's
+/* Slots [first, first + rows) of heads [head, head + heads) of `from`, which go to `to`: head h's
  * rows follow each other from shared row h * rows on. */
 struct Rows {
   const sp_bf16 *from;
-  uint32_t stride, first, rows, head, heads;
+  uint32_t stride;
+  sp_slots slots;
+  uint32_t first, rows, head, heads;
   SharedPtr<sp_bf16> to;
 };
 
-/* The caller commits, waits and synchronizes. */
-template <int kSteps, bool kWide>
-SP_DEVICE void load_rows(const Launch &a, const Rows &r) {
+/* Row `row` of `r` is row row_of(row) of the matrix, which is asked kHeld times before the answers
+ * are used.  The caller commits, waits and synchronizes. */
+template <int kSteps, bool kWide, uint32_t kHeld, typename RowOf>
+SP_DEVICE void copy_rows(const Launch &a, const Rows &r, RowOf row_of) {
   const uint32_t width = kWide ? 8 : a.width;
   const uint32_t per_head = a.head_dim / width, per_row = r.heads * per_head;
   const uint32_t count = r.rows * per_row;
   const sp_divider by_row = sp_divider_of(per_row), by_head = sp_divider_of(per_head);
-  const sp_bf16 *from = r.from + ((size_t)r.first * r.stride + r.head * a.head_dim);
+  const sp_bf16 *from = r.from + r.head * a.head_dim;
   auto source = [&](uint32_t i) {
     const uint32_t row = sp_divide(i, by_row);
-    return from + ((size_t)row * r.stride + (i - row * per_row) * width);
+    return from + (row_of(row) * r.stride + (i - row * per_row) * width);
   };
   auto place = [&](uint32_t i) {
     const uint32_t row = sp_divide(i, by_row), rest = i - row * per_row;
@@ -69,8 +74,18 @@ SP_DEVICE void load_rows(const Launch &a, const Rows &r) {
     return r.to + ((h * r.rows + row) * sp_attention_pitch<kSteps> + (rest - h * per_head) * width);
   };
   if constexpr (kWide) {
-    for (uint32_t i = threadIdx.x; i < count; i += THREADS) {
-      sp_cp_async16(place(i), source(i), true);
+    for (uint32_t at = threadIdx.x; at < count; at += kHeld * THREADS) {
+      const sp_bf16 *held[kHeld];
+      SP_UNROLL
+      for (uint32_t u = 0; u < kHeld; u++) {
+        held[u] = source(u == 0 ? at : sp_least(at + u * THREADS, count - 1));
+      }
+      SP_UNROLL
+      for (uint32_t u = 0; u < kHeld; u++) {
+        if (u == 0 || at + u * THREADS < count) {
+          sp_cp_async16(place(at + u * THREADS), held[u], true);
+        }
+      }
     }
   } else if (width == 2) {
     sp_copy_pairs<THREADS>(count, source, place);
@@ -78,6 +93,18 @@ SP_DEVICE void load_rows(const Launch &a, const Rows &r) {
     for (uint32_t i = threadIdx.x; i < count; i += THREADS) {
       place(i)[0] = *source(i);
     }
+  }
+}
+
+template <int kSteps, bool kWide>
+SP_DEVICE void load_rows(const Launch &a, const Rows &r) {
+  if (r.slots.named == nullptr) {
+    Rows plain = r;
+    plain.from += ((size_t)r.slots.first + r.first) * r.stride;
+    copy_rows<kSteps, kWide, 1>(a, plain, [](uint32_t row) { return (size_t)row; });
+  } else {
+    copy_rows<kSteps, kWide, 4>(a, r,
+                                [&](uint32_t row) { return sp_slot_row(r.slots, r.first + row); });
   }
 }
 
@@ -123,7 +150,8 @@ SP_DEVICE void attend_resident(const Launch &a, const Work &w, SharedPtr<sp_bf16
           a, Rows{part == 0   ? a.q
                   : part == 1 ? a.k
                               : a.v,
-                  stride, part == 0 ? w.row0 : w.key0, part == 0 ? w.rows : w.keys, head, heads,
+                  stride, part == 0 ? sp_query_slots(a, w.row0) : sp_key_slots(a, w.s, w.key0), 0,
+                  part == 0 ? w.rows : w.keys, head, heads,
                   part == 0   ? q
                   : part == 1 ? k
                               : v});
@@ -173,13 +201,15 @@ SP_DEVICE void attend_pass(const Launch &a, const Work &w, uint32_t head, uint32
     SharedPtr<sp_bf16> to = ring + tile % 2 * 2 * kTile;
     SP_UNROLL_BY(1)
     for (uint32_t part = 0; part < 2; part++) {
-      load_rows<kSteps, kWide>(a, Rows{part == 0 ? a.k : a.v, a.kv_stride, w.key0 + at, keys, head,
-                                       1, to + part * kTile});
+      load_rows<kSteps, kWide>(
+          a, Rows{part == 0 ? a.k : a.v, a.kv_stride, sp_key_slots(a, w.s, w.key0), at, keys, head,
+                  1, to + part * kTile});
     }
     sp_cp_async_commit();
   };
   sp_sync_threads(); /* the zeros are there; the last pass is read */
-  load_rows<kSteps, kWide>(a, Rows{a.q, a.q_stride, w.row0 + first, rows, head, 1, shared});
+  load_rows<kSteps, kWide>(
+      a, Rows{a.q, a.q_stride, sp_query_slots(a, w.row0), first, rows, head, 1, shared});
   load_keys(0);
   sp_attention_tile<kSteps> t;
   t.begin(shared + sp_least(mine, rows) * kPitch, rows - sp_least(mine, rows), zeros);
@@ -299,9 +329,12 @@ cudaError_t sp_cuda_attention(cudaStream_t stream, bool bf16, const sp_attention
   a.v = static_cast<const sp_bf16 *>(args->v);
   a.out = static_cast<sp_bf16 *>(args->out);
   a.row_start = args->row_start;
-  a.row_position = args->row_position;
+  a.q_row = args->q_row;
   a.key_start = args->key_start;
   a.key_len = args->key_len;
+  a.key_row = args->key_row;
+  a.key_split = args->key_split;
+  a.key_own = args->key_own;
   a.mask = args->mask;
   a.mask_start = args->mask_start;
   a.q_stride = (uint32_t)args->q_stride;

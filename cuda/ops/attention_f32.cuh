@@ -20,7 +20,7 @@ enum : uint32_t {
 struct sp_attention_f32_launch {
   const float *q, *k, *v;
   float *out;
-  const uint32_t *row_start, *row_position, *key_start, *key_len;
+  const uint32_t *row_start, *q_row, *key_start, *key_len, *key_row, *key_split, *key_own;
   const uint64_t *mask, *mask_start;
   size_t q_stride, kv_stride;
   uint32_t heads, head_dim;
@@ -79,13 +79,14 @@ SP_DEVICE void sp_f32_add_keys(sp_f32_row *r, SharedPtr<float> q, SharedPtr<floa
   }
 }
 
-/* Up to 64 keys and their values into shared memory. */
-SP_DEVICE void sp_f32_load_keys(const sp_attention_f32_launch &a, size_t first, uint32_t keys,
-                                uint32_t head, SharedPtr<float> k, SharedPtr<float> v) {
+/* Up to 64 keys from slot `first` on and their values into shared memory. */
+SP_DEVICE void sp_f32_load_keys(const sp_attention_f32_launch &a, const sp_slots &slots,
+                                uint32_t first, uint32_t keys, uint32_t head, SharedPtr<float> k,
+                                SharedPtr<float> v) {
   const uint32_t pitch = sp_f32_pitch(a.head_dim);
   for (uint32_t i = threadIdx.x; i < keys * a.head_dim; i += SP_F32_THREADS) {
     const uint32_t key = i / a.head_dim, d = i % a.head_dim;
-    const size_t at = (first + key) * a.kv_stride + head * a.head_dim + d;
+    const size_t at = sp_slot_row(slots, first + key) * a.kv_stride + head * a.head_dim + d;
     k[key * pitch + d] = a.k[at];
     v[key * pitch + d] = a.v[at];
   }
@@ -108,6 +109,7 @@ __global__ static void __launch_bounds__(SP_F32_THREADS)
   const uint32_t lane = (uint32_t)sp_lane(), dim = a.head_dim;
   const uint32_t row0 = a.row_start[s], rows = a.row_start[s + 1] - row0;
   const uint32_t keys = a.key_len[s];
+  const sp_slots q_slots = sp_query_slots(a, row0), kv_slots = sp_key_slots(a, s, a.key_start[s]);
   const uint32_t tiles = keys == 0 ? 1 : (keys + SP_F32_KEYS - 1) / SP_F32_KEYS;
   const uint32_t block = SP_F32_KEYS * sp_f32_pitch(dim);
   SharedPtr<float> k = sp_shared<float>(0, sp_f32_shared_floats(dim)), v = k + block;
@@ -118,7 +120,7 @@ __global__ static void __launch_bounds__(SP_F32_THREADS)
     const bool present = row < rows;
     sp_sync_warp(); /* the last row is read */
     for (uint32_t d = lane; d < dim && present; d += 32) {
-      q[d] = a.q[(size_t)(row0 + row) * a.q_stride + head * dim + d] * a.scale;
+      q[d] = a.q[sp_slot_row(q_slots, row) * a.q_stride + head * dim + d] * a.scale;
     }
     sp_sync_warp();
     sp_f32_row r = {{0.0f}, -INFINITY, 0.0f};
@@ -126,7 +128,7 @@ __global__ static void __launch_bounds__(SP_F32_THREADS)
       const uint32_t first = tile * SP_F32_KEYS, now = sp_least(keys - first, SP_F32_KEYS);
       if (tiles > 1 || at == blockIdx.z * SP_F32_WARPS) { /* else they are there */
         sp_sync_threads();
-        sp_f32_load_keys(a, (size_t)a.key_start[s] + first, now, head, k, v);
+        sp_f32_load_keys(a, kv_slots, first, now, head, k, v);
         sp_sync_threads();
       }
       if (present) {
@@ -147,9 +149,12 @@ static inline cudaError_t sp_attention_f32(cudaStream_t stream, const sp_attenti
   a.v = static_cast<const float *>(args.v);
   a.out = static_cast<float *>(args.out);
   a.row_start = args.row_start;
-  a.row_position = args.row_position;
+  a.q_row = args.q_row;
   a.key_start = args.key_start;
   a.key_len = args.key_len;
+  a.key_row = args.key_row;
+  a.key_split = args.key_split;
+  a.key_own = args.key_own;
   a.mask = args.mask;
   a.mask_start = args.mask_start;
   a.q_stride = args.q_stride;

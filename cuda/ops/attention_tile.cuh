@@ -16,7 +16,7 @@ enum : uint32_t {
 struct sp_attention_launch {
   const sp_bf16 *q, *k, *v;
   sp_bf16 *out;
-  const uint32_t *row_start, *row_position, *key_start, *key_len;
+  const uint32_t *row_start, *q_row, *key_start, *key_len, *key_row, *key_split, *key_own;
   const uint64_t *mask, *mask_start;
   uint32_t q_stride, kv_stride, heads, head_dim;
   uint32_t block_heads; /* heads of a block */
@@ -26,6 +26,32 @@ struct sp_attention_launch {
 
 SP_DEVICE uint32_t sp_least(uint32_t a, uint32_t b) {
   return a < b ? a : b;
+}
+
+/* Rows of a matrix in the order of a sequence's slots: one after the other from `first` on, or where
+ * `named` is not NULL named[j] below slot `split` and own[j - split] from there on. */
+struct sp_slots {
+  const uint32_t *named, *own;
+  uint32_t first, split;
+};
+
+SP_DEVICE size_t sp_slot_row(const sp_slots &slots, uint32_t j) {
+  return slots.named == nullptr ? (size_t)slots.first + j
+         : j < slots.split      ? slots.named[j]
+                                : slots.own[j - slots.split];
+}
+
+/* Either kernel's launch; row0: the first query row, key0: the sequence's key_start. */
+template <typename Launch>
+SP_DEVICE sp_slots sp_query_slots(const Launch &a, uint32_t row0) {
+  return sp_slots{a.q_row == nullptr ? nullptr : a.q_row + row0, nullptr, row0, UINT32_MAX};
+}
+template <typename Launch>
+SP_DEVICE sp_slots sp_key_slots(const Launch &a, uint32_t s, uint32_t key0) {
+  if (a.key_row == nullptr) {
+    return sp_slots{nullptr, nullptr, key0, 0};
+  }
+  return sp_slots{a.key_row + key0, a.key_row + a.key_own[s], 0, a.key_split[s]};
 }
 
 /* Elements between shared rows: with 8 more than a multiple of 16, eight rows meet 32 banks. */
@@ -83,7 +109,8 @@ SP_DEVICE uint64_t sp_seen_word(const Launch &a, uint32_t s, uint32_t row, uint3
     return inside;
   }
   const size_t words = (keys + 63) / 64;
-  return left == 0 ? 0 : a.mask[a.mask_start[s] + a.row_position[row] * words + tile] & inside;
+  const size_t at = a.mask_start[s] + (row - a.row_start[s]) * words + tile;
+  return left == 0 ? 0 : a.mask[at] & inside;
 }
 
 /* Query tile `rows_tile` of the `rows` rows that start at row0. */

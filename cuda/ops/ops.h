@@ -24,8 +24,8 @@ extern "C" {
 
 enum {
   SP_CUDA_ROW_QUANTUM = 128,
-  SP_CUDA_MAX_WIDTH = 16384, /* of the scalar head's layers, inputs included */
-  SP_CUDA_MAX_DENSE = 32,    /* layers of the scalar head */
+  SP_CUDA_MAX_WIDTH = 16384, /* of a chain of dense layers, inputs included */
+  SP_CUDA_MAX_DENSE = 32,    /* layers of such a chain */
   SP_CUDA_MAX_HEAD_DIM = 128 /* of attention */
 };
 
@@ -98,6 +98,10 @@ cudaError_t sp_cuda_vocab_logp(cudaStream_t stream, bool bf16, const struct sp_c
 cudaError_t sp_cuda_score_head(cudaStream_t stream, const struct sp_cuda_dense *layers,
                                size_t n_layers, const void *rows_res, size_t rows,
                                float *score /* (R) */);
+
+/* The contract's schedule; `layers`, args->n_layers of them, stands for args->layers. */
+cudaError_t sp_cuda_schedule(cudaStream_t stream, const struct sp_cuda_dense *layers,
+                             const struct sp_schedule_args *args);
 
 #ifdef __cplusplus
 }

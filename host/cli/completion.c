@@ -35,6 +35,7 @@ enum sp_value_kind sp_option_value(const struct sp_opt *option) {
       return option->choices ? SP_VALUE_WORDS : kind_of(option->argument, SP_VALUE_OTHER);
     case SP_OPT_SIZE:
     case SP_OPT_U64:
+    case SP_OPT_REAL:
       break;
   }
   return SP_VALUE_OTHER;

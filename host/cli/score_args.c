@@ -10,6 +10,7 @@
 #include "tsv_columns.h"
 
 #define FIELD(member) offsetof(struct sp_score_args, member)
+#define COST_CEILING 1000000000000 /* SP_COST_CEILING of the engine */
 
 /* the lists of formats and methods come from the readers' and writers' own tables */
 const char sp_format_choices[] =
@@ -150,7 +151,7 @@ static const struct sp_opt work[] = {
      .kind = SP_OPT_LIST,
      .offset = FIELD(options.without),
      .argument = "NAME[,..]",
-     .choices = "head,trim,pack,dedupe",
+     .choices = "head,trim,pack,dedupe,nodes",
      .help = "savings to switch off for measurement; never changes a score"},
 };
 const struct sp_opt_group sp_score_work = {"How it is computed", work, sizeof work / sizeof *work};
@@ -169,6 +170,39 @@ static const struct sp_opt output[] = {
      .kind = SP_OPT_FLAG,
      .offset = FIELD(options.with_text),
      .help = "write the text of each hypothesis, for distillation data"},
+    {.name = "latency",
+     .kind = SP_OPT_FLAG,
+     .offset = FIELD(options.latency),
+     .help = "measure how long outputs wait under the mask, in tokens: the input that they depend on "
+             "and, from the costs below, the work; in score lines and in the summary"},
+    {.name = "capacity",
+     .kind = SP_OPT_REAL,
+     .offset = FIELD(options.capacity),
+     .argument = "COST",
+     .max = COST_CEILING,
+     .fallback = "layers times --node-cost, so that a causal model keeps up",
+     .help = "latency: work that is done in a token period"},
+    {.name = "node-cost",
+     .kind = SP_OPT_REAL,
+     .offset = FIELD(options.node_cost),
+     .argument = "COST",
+     .max = COST_CEILING,
+     .fallback = "1",
+     .help = "latency: projections and feed-forward of one position of one layer"},
+    {.name = "key-cost",
+     .kind = SP_OPT_REAL,
+     .offset = FIELD(options.key_cost),
+     .argument = "COST",
+     .max = COST_CEILING,
+     .fallback = "0",
+     .help = "latency: each position that attention sees from there"},
+    {.name = "scheduler-cost",
+     .kind = SP_OPT_REAL,
+     .offset = FIELD(options.scheduler_cost),
+     .argument = "COST",
+     .max = COST_CEILING,
+     .fallback = "0",
+     .help = "latency: a dynamic model's scheduler at one position of one layer"},
     {.name = "allow-mixed",
      .kind = SP_OPT_FLAG,
      .offset = FIELD(options.allow_mixed),
@@ -210,6 +244,8 @@ const struct sp_count_name sp_count_names[] = {
     COUNT(sequences, "sequences computed"),
     COUNT(sequence_tokens, "tokens computed"),
     COUNT(scored_rows, "rows computed by a head"),
+    COUNT(nodes, "nodes computed"),
+    COUNT(plain_nodes, "nodes without sharing"),
     COUNT(empty_lists, "empty lists"),
     COUNT(empty, "empty hypotheses"),
     COUNT(too_long, "too long"),

@@ -21,6 +21,10 @@ struct sp_context {
   bool mask_forced;              /* it is not what the model was trained with */
 };
 
+/* Whether scheduler bits of the unmasked texts are kept, and whether batches may go by distinct nodes. */
+bool sp_context_traces(const struct sp_context *context, const struct sp_settings *settings);
+bool sp_context_tells_nodes(const struct sp_context *context, const struct sp_settings *settings);
+struct sp_nodes_rule sp_context_nodes_rule(const struct sp_context *context);
 /* What a forward of this context is made for. */
 struct sp_forward_rule sp_context_forward_rule(const struct sp_context *context,
                                                const struct sp_settings *settings);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "job_latency.h"
 #include "shard.h"
 #include "utf8_valid.h"
 
@@ -110,6 +111,13 @@ static json_t *make_identity(const struct sp_settings *settings, const struct sp
   }
   if (options->beam_size > 0) {
     json_object_set_new(identity, "beam_size", json_integer((json_int_t)options->beam_size));
+  }
+  if (options->latency) {
+    struct sp_latency_costs costs = sp_latency_costs_of(settings, context);
+    json_object_set_new(identity, "latency",
+                        json_pack("{s:f, s:f, s:f, s:f}", "capacity", costs.capacity, "node_cost",
+                                  costs.node, "key_cost", costs.key, "scheduler_cost",
+                                  costs.scheduler));
   }
   return identity;
 }

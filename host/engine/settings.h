@@ -10,6 +10,8 @@ enum sp_on_long { SP_LONG_NULL, SP_LONG_ERROR, SP_LONG_TRUNCATE };
 enum sp_letter_case { SP_CASE_AUTO, SP_CASE_KEEP, SP_CASE_LOWER };
 enum sp_cls_sign { SP_SIGN_AUTO, SP_SIGN_LOGPROB, SP_SIGN_COST };
 
+#define SP_COST_CEILING 1e12 /* of what latency is computed from */
+
 struct sp_settings {
   const struct sp_score_options *options; /* the caller's; paths, callbacks, numbers */
   struct sp_archive_options archive; /* how the archives are read */
@@ -21,6 +23,7 @@ struct sp_settings {
   const char *mask_text;    /* --mask as it was said; NULL: the model's own */
   struct sp_lookahead mask; /* its policy and reach */
   bool force_mask;
+  bool trace; /* keep what dynamic lookahead decides on the unmasked texts */
   bool dtype_auto;
   enum sp_compute compute; /* when not auto */
   struct sp_text eos;      /* empty: none */

@@ -233,12 +233,12 @@ sp_latency_stats Stats(const sp_lookahead &rule, size_t layers, std::vector<size
 
 TEST(LatencyStats, LeaveOutTheEndsAndWhatIsClipped) {
   sp_latency_stats got = Stats(Rule(SP_MASK_LAYERWISE, {2}), 2, {12});
-  EXPECT_EQ(got.outputs, 10u);  // positions 1 to 10
-  EXPECT_EQ(got.clipped, 3u);   // 8, 9, 10: 4 more than 11
-  EXPECT_EQ(got.mean, 4.0f);
-  EXPECT_EQ(got.max, 4.0f);
-  EXPECT_EQ(got.emission_mean, 4.0f);
-  EXPECT_EQ(got.clipped_mean, 2.0f);  // 3, 2, 1
+  EXPECT_EQ(got.value[SP_LATENCY_OUTPUTS], 10u);  // positions 1 to 10
+  EXPECT_EQ(got.value[SP_LATENCY_CLIPPED], 3u);   // 8, 9, 10: 4 more than 11
+  EXPECT_EQ(got.value[SP_LATENCY_MEAN], 4.0f);
+  EXPECT_EQ(got.value[SP_LATENCY_MAX], 4.0f);
+  EXPECT_EQ(got.value[SP_LATENCY_EMISSION], 4.0f);
+  EXPECT_EQ(got.value[SP_LATENCY_CLIPPED_MEAN], 2.0f);  // 3, 2, 1
 }
 
 TEST(LatencyStats, NearestRanks) {
@@ -247,11 +247,11 @@ TEST(LatencyStats, NearestRanks) {
   for (size_t v = 1; v <= 10; v++)
     ASSERT_EQ(sp_latency_counts_note(&counts, v, v, &err), SP_OK);
   sp_latency_stats got = sp_latency_stats_of(&counts);
-  EXPECT_EQ(got.p50, 5.0f);
-  EXPECT_EQ(got.p90, 9.0f);
-  EXPECT_EQ(got.p99, 10.0f);
-  EXPECT_EQ(got.max, 10.0f);
-  EXPECT_EQ(got.mean, 5.5f);
+  EXPECT_EQ(got.value[SP_LATENCY_P50], 5.0f);
+  EXPECT_EQ(got.value[SP_LATENCY_P90], 9.0f);
+  EXPECT_EQ(got.value[SP_LATENCY_P99], 10.0f);
+  EXPECT_EQ(got.value[SP_LATENCY_MAX], 10.0f);
+  EXPECT_EQ(got.value[SP_LATENCY_MEAN], 5.5f);
   sp_latency_counts_release(&counts);
 }
 
@@ -272,10 +272,10 @@ TEST(LatencyStats, AgainstSortedValues) {
           values[static_cast<size_t>(std::ceil(percent / 100 * values.size() - 1e-9)) - 1]);
     };
     sp_latency_stats got = sp_latency_stats_of(&parts[0]);
-    EXPECT_EQ(got.p50, rank(50));
-    EXPECT_EQ(got.p90, rank(90));
-    EXPECT_EQ(got.p99, rank(99));
-    EXPECT_EQ(got.max, static_cast<float>(values.back()));
+    EXPECT_EQ(got.value[SP_LATENCY_P50], rank(50));
+    EXPECT_EQ(got.value[SP_LATENCY_P90], rank(90));
+    EXPECT_EQ(got.value[SP_LATENCY_P99], rank(99));
+    EXPECT_EQ(got.value[SP_LATENCY_MAX], static_cast<float>(values.back()));
     sp_latency_counts_release(&parts[0]);
     sp_latency_counts_release(&parts[1]);
   }
@@ -285,23 +285,24 @@ TEST(LatencyStats, InOrderOutputsWaitForEarlierOnes) {
   std::vector<uint32_t> bits(10, 0);
   bits[2] = 1u << 3;  // output 2 waits for position 6; 3, 4, 5 are ready before it
   sp_latency_stats got = Stats(Rule(SP_MASK_DYNAMIC, {4}), 1, {10}, bits.data());
-  EXPECT_FLOAT_EQ(got.mean, 4.0f / 8);
-  EXPECT_FLOAT_EQ(got.emission_mean, (4.0f + 3 + 2 + 1) / 8);
+  EXPECT_FLOAT_EQ(got.value[SP_LATENCY_MEAN], 4.0f / 8);
+  EXPECT_FLOAT_EQ(got.value[SP_LATENCY_EMISSION], (4.0f + 3 + 2 + 1) / 8);
 }
 
 TEST(LatencyStats, AnExemptClsRowIsNoOutput) {
   sp_lookahead rule = Rule(SP_MASK_CAUSAL);
   rule.cls_view = sp_lookahead::SP_CLS_LAST_LAYER;
   sp_latency_stats got = Stats(rule, 2, {10});
-  EXPECT_EQ(got.mean, 0.0f);
-  EXPECT_EQ(got.emission_mean, 0.0f);
+  EXPECT_EQ(got.value[SP_LATENCY_MEAN], 0.0f);
+  EXPECT_EQ(got.value[SP_LATENCY_EMISSION], 0.0f);
 }
 
 TEST(LatencyStats, NothingCountedIsNotANumber) {
   sp_latency_stats got = Stats(Rule(SP_MASK_LAYERWISE, {20}), 2, {12});
-  EXPECT_EQ(got.clipped, got.outputs);
-  EXPECT_TRUE(std::isnan(got.mean) && std::isnan(got.p50) && std::isnan(got.emission_mean));
-  EXPECT_TRUE(std::isnan(Stats(Rule(SP_MASK_CAUSAL), 2, {12}).clipped_mean));
+  EXPECT_EQ(got.value[SP_LATENCY_CLIPPED], got.value[SP_LATENCY_OUTPUTS]);
+  EXPECT_TRUE(std::isnan(got.value[SP_LATENCY_MEAN]) && std::isnan(got.value[SP_LATENCY_P50]) &&
+              std::isnan(got.value[SP_LATENCY_EMISSION]));
+  EXPECT_TRUE(std::isnan(Stats(Rule(SP_MASK_CAUSAL), 2, {12}).value[SP_LATENCY_CLIPPED_MEAN]));
 }
 
 sp_backlog Backlog(const Ruled &ruled, const sp_latency_costs &costs,

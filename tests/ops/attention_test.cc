@@ -1,11 +1,19 @@
 // attention against a naive double implementation: lengths, masks, head sizes, single rows.
+#include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "op_test.h"
 
 namespace {
 
 using namespace sp_test;
+
+// What a call of gathered attention names; a group is a sequence of its own.
+struct Groups {
+  std::vector<uint32_t> row_start{0}, q_row, key_start, key_len, key_row, key_split, key_own;
+  std::vector<uint64_t> mask, mask_start;
+};
 
 class AttentionTest : public OpTest {
  protected:
@@ -16,6 +24,14 @@ class AttentionTest : public OpTest {
   std::vector<float> RunAll();
   // Row `row` by itself.
   std::vector<float> RunOne(size_t s, uint32_t position);
+  // The same rows scattered over a larger matrix, most of them twice, and every slot named.
+  struct Scattered {
+    std::vector<uint32_t> place;  // (2, tokens) rows that hold each token's
+    size_t rows;
+    void *qkv;
+  };
+  Scattered Scatter(uint32_t seed);
+  std::vector<float> RunGroups(const Scattered &from, const Groups &g);
   std::vector<double> Naive(bool rounded, std::vector<double> *bound);
   void Check(const std::string &what);
   bool Sees(size_t s, size_t i, size_t j) const {
@@ -117,6 +133,43 @@ std::vector<float> AttentionTest::RunOne(size_t s, uint32_t position) {
   }
   EXPECT_EQ(backend_->attention(stream_, &one, &err_), SP_OK) << err_.message;
   return ReadAct(out, width);
+}
+
+AttentionTest::Scattered AttentionTest::Scatter(uint32_t seed) {
+  size_t width = 3 * heads_ * dim_;
+  Scattered to{{}, 3 * tokens_, nullptr};
+  std::vector<uint32_t> order(to.rows);
+  std::iota(order.begin(), order.end(), 0u);
+  std::shuffle(order.begin(), order.end(), std::mt19937(seed));
+  to.place.assign(order.begin(), order.begin() + static_cast<ptrdiff_t>(2 * tokens_));
+  std::vector<float> rows(to.rows * width, NAN);
+  for (size_t i = 0; i < 2 * tokens_; i++)
+    std::copy_n(&qkv_[i % tokens_ * width], width, &rows[to.place[i] * width]);
+  to.qkv = ActRows(rows, to.rows, width, NAN);
+  return to;
+}
+
+std::vector<float> AttentionTest::RunGroups(const Scattered &from, const Groups &g) {
+  size_t width = heads_ * dim_, rows = g.q_row.size();
+  void *out = ActRows(rows, width);
+  char *base = static_cast<char *>(from.qkv);
+  sp_attention_args args = args_;
+  args.q = base;
+  args.k = base + width * device_->act_bytes;
+  args.v = base + 2 * width * device_->act_bytes;
+  args.out = out;
+  args.sequences = g.key_len.size();
+  args.row_start = Put(g.row_start);
+  args.q_row = Put(g.q_row);
+  args.key_start = Put(g.key_start);
+  args.key_len = Put(g.key_len);
+  args.key_row = Put(g.key_row);
+  args.key_split = Put(g.key_split);
+  args.key_own = Put(g.key_own);
+  args.mask = g.mask_start.empty() ? nullptr : Put(g.mask);
+  args.mask_start = g.mask_start.empty() ? nullptr : Put(g.mask_start);
+  EXPECT_EQ(backend_->attention(stream_, &args, &err_), SP_OK) << err_.message;
+  return ReadAct(out, rows * width);
 }
 
 std::vector<double> AttentionTest::Naive(bool rounded, std::vector<double> *bound) {
@@ -277,6 +330,82 @@ TEST_P(AttentionTest, TrailingMaskedKeysChangeNothing) {
     mask_[i * 3] = (uint64_t{1} << 40) - 1;
   std::vector<float> masked = RunAll();
   ASSERT_EQ(0, memcmp(plain.data(), masked.data(), plain.size() * sizeof(float)));
+}
+
+// Slots keep their place and their values, wherever the rows lie: the bits of the plain call.
+TEST_P(AttentionTest, NamedRowsGiveThePlainBits) {
+  for (size_t dim : {26, 64}) {
+    for (bool masked : {false, true}) {
+      Lay(SP_SLOW_DEVICE ? std::vector<uint32_t>{1, 24, 65, 130}
+                         : std::vector<uint32_t>{1, 24, 63, 64, 65, 128, 130, 200},
+          3, dim, 2.0f, 5);
+      if (masked)
+        RandomMasks(0.5, 7);
+      std::vector<float> plain = RunAll();
+      for (uint32_t turn = 0; turn < 4; turn++) {
+        std::mt19937 bits(turn);
+        Scattered to = Scatter(turn);
+        Groups g;
+        for (size_t s = 0; s < lens_.size(); s++) {
+          auto place = [&](size_t j) { return to.place[bits() % 2 * tokens_ + start_[s] + j]; };
+          uint32_t len = lens_[s];
+          uint32_t split = turn == 0 ? len : turn == 1 ? 0 : bits() % (len + 1);
+          g.key_start.push_back(static_cast<uint32_t>(g.key_row.size()));
+          for (uint32_t j = 0; j < split; j++)
+            g.key_row.push_back(place(j));
+          g.key_row.insert(g.key_row.end(), 3, UINT32_MAX);  // nobody's
+          g.key_own.push_back(static_cast<uint32_t>(g.key_row.size()));
+          for (uint32_t j = split; j < len; j++)
+            g.key_row.push_back(place(j));
+          g.key_split.push_back(split);
+          for (uint32_t i = 0; i < len; i++)
+            g.q_row.push_back(place(i));
+        }
+        g.row_start = start_;
+        g.key_len = lens_;
+        g.mask = mask_;
+        g.mask_start = mask_start_;
+        ASSERT_EQ(plain, RunGroups(to, g)) << "head of " << dim << ", turn " << turn;
+      }
+    }
+  }
+}
+
+// Every query by itself: keys up to the last that it sees, the ones before it from a table that the
+// sequence's queries share, the rest its own.
+TEST_P(AttentionTest, GroupsOfOneQueryGiveThePlainBits) {
+  for (size_t dim : {26, 64}) {
+    Lay({1, 24, 64, 65, 130, 200}, 2, dim, 2.0f, 5);
+    RandomMasks(0.3, 7);
+    std::vector<float> plain = RunAll();
+    Scattered to = Scatter(3);
+    Groups g;
+    std::mt19937 bits(9);
+    for (size_t s = 0; s < lens_.size(); s++) {
+      auto place = [&](size_t j) { return to.place[bits() % 2 * tokens_ + start_[s] + j]; };
+      size_t words = (lens_[s] + 63) / 64;
+      uint32_t shared = static_cast<uint32_t>(g.key_row.size());
+      for (uint32_t j = 0; j < lens_[s]; j++)
+        g.key_row.push_back(place(j));
+      for (uint32_t i = 0; i < lens_[s]; i++) {
+        uint32_t keys = lens_[s];
+        while (keys > 0 && !Sees(s, i, keys - 1))
+          keys--;
+        g.q_row.push_back(place(i));
+        g.row_start.push_back(g.row_start.back() + 1);
+        g.key_start.push_back(shared);
+        g.key_len.push_back(keys);
+        g.key_split.push_back(std::min(i, keys));
+        g.key_own.push_back(static_cast<uint32_t>(g.key_row.size()));
+        for (uint32_t j = g.key_split.back(); j < keys; j++)
+          g.key_row.push_back(place(j));
+        g.mask_start.push_back(g.mask.size());
+        auto row = mask_.begin() + static_cast<ptrdiff_t>(mask_start_[s] + i * words);
+        g.mask.insert(g.mask.end(), row, row + (keys + 63) / 64);
+      }
+    }
+    ASSERT_EQ(plain, RunGroups(to, g)) << "head of " << dim;
+  }
 }
 
 TEST_P(AttentionTest, HeadsTooWideAreRefused) {

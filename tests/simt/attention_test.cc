@@ -9,7 +9,7 @@ namespace {
 
 using namespace sp_test;
 
-// Packed sequences, every token or a few of each asking.
+// Packed sequences, every token or a few of each asking; `mask` has a row a token.
 struct Layout {
   std::vector<uint32_t> lens, start, position, row_start, row_position;
   std::vector<uint64_t> mask, mask_start;
@@ -98,12 +98,27 @@ class SimtAttention : public SimtOpTest {
     args.head_dim = l.dim;
     args.sequences = l.lens.size();
     args.row_start = l.row_start.data();
-    args.row_position = l.row_position.data();
     args.key_start = l.start.data();
     args.key_len = l.lens.data();
-    args.mask = l.mask.empty() ? nullptr : l.mask.data();
-    args.mask_start = l.mask.empty() ? nullptr : l.mask_start.data();
+    LayMask(l, &args);
     return args;
+  }
+  // The rows that ask, their words one after the other.
+  void LayMask(const Layout &l, sp_attention_args *args) {
+    if (l.mask.empty())
+      return;
+    mask_.clear();
+    mask_start_.clear();
+    for (size_t s = 0; s < l.lens.size(); s++) {
+      size_t words = (l.lens[s] + 63) / 64;
+      mask_start_.push_back(mask_.size());
+      for (size_t r = l.row_start[s]; r < l.row_start[s + 1]; r++) {
+        for (size_t w = 0; w < words; w++)
+          mask_.push_back(l.mask[l.mask_start[s] + l.row_position[r] * words + w]);
+      }
+    }
+    args->mask = mask_.data();
+    args->mask_start = mask_start_.data();
   }
   void *At(const Bytes &data, size_t element) const {
     return static_cast<char *>(data.get()) + element * ActBytes();
@@ -130,6 +145,7 @@ class SimtAttention : public SimtOpTest {
   void Check(const Layout &l, const std::vector<float> &qkv, const std::string &what);
 
   std::deque<Bytes> memory_;
+  std::vector<uint64_t> mask_, mask_start_;
 };
 
 std::vector<double> SimtAttention::Exact(const Layout &l, const std::vector<float> &qkv,

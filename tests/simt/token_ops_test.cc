@@ -112,38 +112,64 @@ TEST_P(TokenOpsTest, GatherCopiesRows) {
   }
 }
 
-TEST_P(TokenOpsTest, MaskWritesWhatTheCpuWrites) {
-  const std::vector<uint32_t> lengths = {1,  2,   63,  64,  65,  127, 128, 129, 24,
-                                         31, 191, 192, 193, 512, 513, 7,   0,   33};
-  std::vector<uint32_t> key_start;
+// Sequences of which every position asks, or every third, or none; keys cut short in some.
+struct MaskRows {
+  std::vector<uint32_t> len, key_len, row_start{0}, row_position, bits_row;
   std::vector<uint64_t> mask_start;
-  uint32_t tokens = 0;
   uint64_t words = 0;
-  for (uint32_t len : lengths) {
-    key_start.push_back(tokens);
-    mask_start.push_back(words);
-    tokens += len + 2;
-    words += static_cast<uint64_t>(len) * ((len + 63) / 64);
+
+  explicit MaskRows(const std::vector<uint32_t> &lengths) : len(lengths) {
+    for (uint32_t n : len) {
+      size_t s = key_len.size();
+      uint32_t keys = s % 4 == 3 ? n - n / 3 : n, step = s % 3 == 1 ? 3 : 1;
+      mask_start.push_back(words);
+      for (uint32_t i = 0; i < n && s % 5 != 4; i += step) {
+        row_position.push_back(i);
+        words += (keys + 63) / 64;
+      }
+      key_len.push_back(keys);
+      row_start.push_back(static_cast<uint32_t>(row_position.size()));
+    }
+    for (uint32_t r = 0; r < row_position.size(); r++)
+      bits_row.push_back(r * 7 % 101);
   }
-  Bytes starts = Copy(key_start), lens = Copy(lengths), firsts = Copy(mask_start);
-  for (size_t reach : {1, 2, 3, 16, 63, 64, 65, 200, 1000}) {
-    std::vector<float> logits = Random(tokens * reach, 1.0f, 91);
-    for (size_t i = 0; i < logits.size(); i += 13)
-      logits[i] = i % 2 ? 0.0f : -0.0f;
-    for (size_t i = 5; i < logits.size(); i += 41)
-      logits[i] = NAN;
-    Bytes gate = Copy(logits);
+};
+
+TEST_P(TokenOpsTest, MaskWritesWhatTheCpuWrites) {
+  MaskRows rows({1, 2, 63, 64, 65, 127, 128, 129, 24, 31, 191, 192, 193, 512, 513, 7, 33});
+  Bytes row_start = Copy(rows.row_start), position = Copy(rows.row_position), len = Copy(rows.len),
+        key_len = Copy(rows.key_len), firsts = Copy(rows.mask_start),
+        bits_row = Copy(rows.bits_row);
+  std::mt19937 random(91);
+  std::vector<uint32_t> lookahead(rows.row_position.size());
+  for (uint32_t &x : lookahead)
+    x = random() % 5 == 0 ? UINT32_MAX : random() & random();
+  Bytes bits = Copy(lookahead);
+  for (size_t reach : {1, 2, 3, 16, 31, 32, 63, 64, 65, 200, 1000}) {
     for (int policy = SP_MASK_FULL; policy <= SP_MASK_DYNAMIC; policy++) {
+      if (policy == SP_MASK_DYNAMIC && reach > SP_MAX_REACH)
+        continue;
       sp_mask_args args{};
       args.policy = static_cast<sp_mask_policy>(policy);
       args.reach = reach;
-      args.gate = static_cast<const float *>(gate.get());
-      args.sequences = lengths.size();
-      args.key_start = static_cast<const uint32_t *>(starts.get());
-      args.key_len = static_cast<const uint32_t *>(lens.get());
+      args.bits = static_cast<const uint32_t *>(bits.get());
+      args.bits_row = reach % 2 ? static_cast<const uint32_t *>(bits_row.get()) : nullptr;
+      args.sequences = rows.len.size();
+      args.row_start = static_cast<const uint32_t *>(row_start.get());
+      args.row_position = static_cast<const uint32_t *>(position.get());
+      args.len = static_cast<const uint32_t *>(len.get());
+      args.key_len = static_cast<const uint32_t *>(key_len.get());
       args.mask_start = static_cast<const uint64_t *>(firsts.get());
-      Compare(args, &sp_mask_args::mask, words * 8, cpu_->mask, sp_cuda_mask,
-              "policy " + std::to_string(policy) + ", reach " + std::to_string(reach));
+      for (size_t left : {size_t{0}, size_t{5}, size_t{64}, SIZE_MAX}) {
+        for (int exempt = policy == SP_MASK_FULL ? 0 : 4; exempt >= 0; exempt--) {
+          args.left = left;
+          args.exempt = static_cast<sp_mask_exempt>((exempt + 1) / 2);
+          args.exempt_last = exempt % 2;
+          Compare(args, &sp_mask_args::mask, rows.words * 8, cpu_->mask, sp_cuda_mask,
+                  "policy " + std::to_string(policy) + ", reach " + std::to_string(reach) +
+                      ", left " + std::to_string(left) + ", exempt " + std::to_string(exempt));
+        }
+      }
     }
   }
 }
@@ -157,6 +183,9 @@ TEST_P(TokenOpsTest, NothingIsNoLaunch) {
   mask.policy = SP_MASK_CHUNKED;
   mask.sequences = 1;
   EXPECT_EQ(sp_cuda_mask(nullptr, &mask), cudaErrorInvalidValue);  // no reach
+  mask.policy = SP_MASK_DYNAMIC;
+  mask.reach = SP_MAX_REACH + 1;
+  EXPECT_EQ(sp_cuda_mask(nullptr, &mask), cudaErrorInvalidValue);
 }
 
 SP_SIMT_CASES(TokenOpsTest);
