@@ -278,9 +278,8 @@ const struct sp_command sp_command_masks = {
     .summary = "draws what the rows of the encoder see, and how long outputs wait",
     .example =
         "secondpass masks --model streaming --out pictures dev.jsonl.zst\n"
-        "secondpass masks --model bert-base-uncased --mask layerwise:2 --out pictures --svg "
-        "--text \"he hoped there would be stew\"",
-    .usage = "--model DIR [OPTIONS] ARCHIVE... | --text TEXT",
+        "secondpass masks --model bert --mask layerwise:2 --out . --text \"there is stew\"",
+    .usage = "--model DIR [OPTIONS] --text TEXT | ARCHIVE...",
     .description =
         "For each utterance two pictures, as SVG and as PNG: ID.masks, the mask of every layer, "
         "rows "
