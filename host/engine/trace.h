@@ -7,6 +7,10 @@
 
 #include "text_rule.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct sp_tracer;
 
 /* As for scoring; methods, and what concerns archives and output, are not looked at. Strings of the
@@ -25,7 +29,8 @@ struct sp_trace {
   size_t tokens;     /* of the text, also where there is nothing to trace */
   size_t len;        /* with [CLS] and [SEP] */
   const struct sp_text *pieces; /* (len) */
-  const uint32_t *bits;         /* (layers, len) of a dynamic mask; else NULL */
+  const uint32_t *bits; /* (layers, len) of a dynamic mask, 0 where a layer has no scheduler; else
+                           NULL */
 };
 
 /* Valid until the next call. SP_EMODEL when a scheduler gives NaN; another failure than for want of
@@ -33,4 +38,7 @@ struct sp_trace {
 SP_MUST_CHECK enum sp_status sp_tracer_run(struct sp_tracer *tracer, struct sp_text text,
                                            struct sp_trace *out, struct sp_error *err);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
