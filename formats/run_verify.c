@@ -76,6 +76,10 @@ static enum sp_status check_line(struct verifier *verifier, struct sp_text text,
   verifier->measured.utts++;
   verifier->measured.hyps += line.n_hyps;
   verifier->measured.tokens += line.n_tokens;
+  if (line.latency) {
+    verifier->measured.latency.outputs += (uint64_t)line.latency->value[SP_LATENCY_OUTPUTS];
+    verifier->measured.latency.clipped += (uint64_t)line.latency->value[SP_LATENCY_CLIPPED];
+  }
   if (verifier->line == 1) {
     verifier->first_id_fits = equals_id(line.id, verifier->done.first_id);
   }
@@ -107,6 +111,9 @@ static enum sp_status check_measured(const struct verifier *verifier,
   } else if (lines->utts != done->utts || lines->hyps != done->hyps ||
              lines->tokens != done->tokens) {
     wrong = "number of utterances, hypotheses or tokens";
+  } else if (lines->latency.outputs != done->latency.outputs ||
+             lines->latency.clipped != done->latency.clipped) {
+    wrong = "number of outputs that have a latency";
   } else if (done->utts > 0 &&
              (!verifier->first_id_fits ||
               !equals_id((struct sp_text){verifier->last_id.data, verifier->last_id.len},

@@ -134,6 +134,9 @@ static size_t hyp_bytes(const struct sp_hyp_score *hyp) {
   if (hyp->text) {
     bytes += string_bytes(*hyp->text) + list;
   }
+  if (hyp->latency) {
+    bytes += SP_LATENCY_TEXT_MAX + list;
+  }
   if (hyp->tokens) {
     bytes += list;
     for (uint32_t t = 0; t < hyp->n_tokens; t++) {
@@ -211,6 +214,10 @@ static enum sp_status write_hyp(struct sp_buf *out, const struct sp_hyp_score *h
     to = put_key(to, "text");
     to = put_string(to, *hyp->text);
   }
+  if (hyp->latency) {
+    to = put_key(to, "latency");
+    to += sp_latency_stats_text(hyp->latency, to);
+  }
   *to++ = '}';
   end(out, to);
   return SP_OK;
@@ -232,6 +239,17 @@ enum sp_status sp_score_line_write(struct sp_buf *out, struct sp_text id,
     SP_TRY(write_hyp(out, &hyps[k], methods, err));
   }
   return sp_buf_append(out, "]}\n", 3, err);
+}
+
+enum sp_status sp_score_line_add_latency(struct sp_buf *line,
+                                         const struct sp_latency_stats *latency,
+                                         struct sp_error *err) {
+  char *to;
+  SP_TRY(begin(line, SP_LATENCY_TEXT_MAX + 24, &to, err));
+  to = put_key(to - 2, "latency"); /* in place of "}\n" */
+  to += sp_latency_stats_text(latency, to);
+  end(line, put_literal(to, "}\n"));
+  return SP_OK;
 }
 
 enum sp_status sp_json_string_write(struct sp_buf *out, struct sp_text text, struct sp_error *err) {

@@ -5,7 +5,7 @@
 #ifndef SP_FORMATS_SCORE_LINE_H
 #define SP_FORMATS_SCORE_LINE_H
 
-#include "buf.h"
+#include "latency_counts.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -54,12 +54,18 @@ struct sp_hyp_score {
   const struct sp_text *tokens;             /* (n_tokens) with --per-token, else NULL */
   const float *logp[SP_METHOD_COUNT];       /* (n_tokens) each, or NULL */
   const struct sp_text *text;               /* with --with-text, else NULL */
+  const struct sp_latency_stats *latency;   /* with --latency, else NULL */
 };
 
 /* Appends the line with its "\n". `methods` is a bit set (1u << enum sp_method). */
 SP_MUST_CHECK enum sp_status sp_score_line_write(struct sp_buf *out, struct sp_text id,
                                                  const struct sp_hyp_score *hyps, size_t n_hyps,
                                                  unsigned methods, struct sp_error *err);
+
+/* Puts the latency of all hypotheses together at the end of the line that was just written. */
+SP_MUST_CHECK enum sp_status sp_score_line_add_latency(struct sp_buf *line,
+                                                       const struct sp_latency_stats *latency,
+                                                       struct sp_error *err);
 
 /* Appends a JSON string with quotes. `text` must be valid UTF-8. */
 SP_MUST_CHECK enum sp_status sp_json_string_write(struct sp_buf *out, struct sp_text text,
@@ -72,6 +78,7 @@ struct sp_score_line {
   const struct sp_hyp_score *hyps;
   size_t n_hyps;
   uint64_t n_tokens; /* sum of n */
+  const struct sp_latency_stats *latency; /* of all hypotheses; NULL where the line has none */
 };
 
 struct sp_score_parser;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <new>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -24,6 +25,8 @@ struct sp_score_parser {
   std::vector<float> logp; /* of the line */
   std::vector<Starts> starts;
   std::vector<sp_hyp_score> hyps;
+  std::vector<std::optional<sp_latency_stats>> latency; /* (n_hyps) */
+  sp_latency_stats list_latency;
   std::vector<uint32_t> ranks; /* scratch of the uniqueness check */
 };
 
@@ -94,10 +97,43 @@ bool ReadList(dom::element value, bool strings, std::vector<float> *keep, size_t
   return true;
 }
 
+/* All members of a latency and no other, each once. */
+bool ReadLatency(dom::element value, sp_latency_stats *out) {
+  dom::object members;
+  if (value.get_object().get(members)) {
+    return false;
+  }
+  unsigned seen = 0;
+  for (dom::key_value_pair member : members) {
+    int m = 0;
+    while (m < SP_LATENCY_MEMBERS && member.key != sp_latency_key(static_cast<sp_latency_member>(m))) {
+      m++;
+    }
+    if (m == SP_LATENCY_MEMBERS || seen >> m & 1u) {
+      return false;
+    }
+    seen |= 1u << m;
+    uint64_t count;
+    float number;
+    if (sp_latency_is_count(static_cast<sp_latency_member>(m))) {
+      if (member.value.get_uint64().get(count) || count >> 53) {
+        return false;
+      }
+      out->value[m] = static_cast<double>(count);
+    } else if (ReadFloat(member.value, &number)) {
+      out->value[m] = number;
+    } else {
+      return false;
+    }
+  }
+  return seen == (1u << SP_LATENCY_MEMBERS) - 1;
+}
+
 /* One hypothesis while its members are read. */
 struct HypReader {
   sp_hyp_score *hyp;
   std::vector<float> *logp; /* NULL: per-token values are not kept */
+  std::optional<sp_latency_stats> latency{};
   Starts starts{};
   unsigned seen = 0; /* a bit each member, so that none comes twice */
   bool has_list = false;
@@ -109,6 +145,7 @@ struct HypReader {
     kFlag,
     kText,
     kTokenTexts,
+    kLatency,
     kScore,
     kLogp = kScore + SP_METHOD_COUNT
   };
@@ -145,6 +182,9 @@ struct HypReader {
     }
     if (key == "tokens") {
       return Once(kTokenTexts) && List(value, true);
+    }
+    if (key == "latency") {
+      return Once(kLatency) && ReadLatency(value, &latency.emplace());
     }
     return ReadMethod(key, value);
   }
@@ -186,6 +226,7 @@ enum sp_status ReadHyp(sp_score_parser *parser, dom::element element, sp_hyp_sco
     }
   }
   parser->starts.push_back(reader.starts);
+  parser->latency.push_back(reader.latency);
   return reader.Complete() ? SP_OK
                            : Damaged(err,
                                      "a hypothesis lacks \"i\" or \"n\", or its lists have "
@@ -193,8 +234,9 @@ enum sp_status ReadHyp(sp_score_parser *parser, dom::element element, sp_hyp_sco
 }
 
 /* Once the line's values stay where they are. */
-void PointAtLogp(sp_score_parser *parser) {
+void PointAtValues(sp_score_parser *parser) {
   for (size_t h = 0; h < parser->hyps.size(); h++) {
+    parser->hyps[h].latency = parser->latency[h] ? &*parser->latency[h] : nullptr;
     for (int m = 0; m < SP_METHOD_COUNT; m++) {
       size_t start = parser->starts[h][m];
       parser->hyps[h].logp[m] = start == kNone ? nullptr : parser->logp.data() + start;
@@ -223,6 +265,7 @@ enum sp_status ReadHyps(sp_score_parser *parser, dom::element value, sp_score_li
   parser->hyps.clear();
   parser->logp.clear();
   parser->starts.clear();
+  parser->latency.clear();
   out->n_tokens = 0;
   for (dom::element element : list) {
     sp_hyp_score hyp{};
@@ -230,7 +273,7 @@ enum sp_status ReadHyps(sp_score_parser *parser, dom::element value, sp_score_li
     out->n_tokens += hyp.n_tokens;
     parser->hyps.push_back(hyp);
   }
-  PointAtLogp(parser);
+  PointAtValues(parser);
   out->hyps = parser->hyps.data();
   out->n_hyps = parser->hyps.size();
   return CheckRanks(parser, err);
@@ -259,13 +302,17 @@ enum sp_status ReadLine(sp_score_parser *parser, sp_text line, sp_score_line *ou
     return sp_fail(err, SP_EDAMAGED, "not a JSON object: %s", simdjson::error_message(wrong));
   }
   int ids = 0, lists = 0;
+  out->latency = nullptr;
   for (dom::key_value_pair member : members) {
     if (member.key == "id" && ids++ == 0) {
       SP_TRY(ReadId(member.value, &out->id, err));
     } else if (member.key == "hyps" && lists++ == 0) {
       SP_TRY(ReadHyps(parser, member.value, out, err));
+    } else if (member.key == "latency" && !out->latency &&
+               ReadLatency(member.value, &parser->list_latency)) {
+      out->latency = &parser->list_latency;
     } else {
-      return sp_fail(err, SP_EDAMAGED, "member \"%.*s\" is unknown or doubled",
+      return sp_fail(err, SP_EDAMAGED, "member \"%.*s\" is unknown, doubled or wrong",
                      static_cast<int>(std::min<size_t>(member.key.size(), 40)), member.key.data());
     }
   }

@@ -9,7 +9,7 @@
 #ifndef SP_FORMATS_SHARD_H
 #define SP_FORMATS_SHARD_H
 
-#include "buf.h"
+#include "latency_counts.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,6 +24,8 @@ struct sp_shard_done {
   uint64_t raw_bytes, zst_bytes;
   uint64_t raw_xxh64, zst_xxh64;
   char *first_id, *last_id; /* owned; NULL in an empty shard */
+  bool has_latency;
+  struct sp_latency_counts latency; /* of all hypotheses, where the run measures it */
 };
 void sp_shard_done_release(struct sp_shard_done *done);
 
@@ -41,6 +43,10 @@ SP_MUST_CHECK enum sp_status sp_shard_writer_append(struct sp_shard_writer *writ
                                                     struct sp_text line, struct sp_text id,
                                                     uint64_t hyps, uint64_t tokens,
                                                     struct sp_error *err);
+/* Adds to the latency that the marker will tell. */
+SP_MUST_CHECK enum sp_status sp_shard_writer_add_latency(struct sp_shard_writer *writer,
+                                                         const struct sp_latency_counts *counts,
+                                                         struct sp_error *err);
 /* Seals and publishes the shard and its marker and destroys the writer, also on failure. When the
  * shard exists already with equal bytes the own copy is dropped and the call succeeds; with other
  * bytes it is SP_ESHARD. */

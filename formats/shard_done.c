@@ -9,11 +9,12 @@
 #include "shard_format.h"
 
 /* Two ids, each at most six bytes a byte of a line that fits SP_SCORE_LINE_CEILING. */
-#define DONE_CEILING (SP_SCORE_LINE_CEILING * 2 + 1024)
+#define DONE_CEILING (SP_SCORE_LINE_CEILING * 2 + 1024 + SP_LATENCY_CEILING * 21)
 
 void sp_shard_done_release(struct sp_shard_done *done) {
   free(done->first_id);
   free(done->last_id);
+  sp_latency_counts_release(&done->latency);
   *done = (struct sp_shard_done){0};
 }
 
@@ -43,6 +44,10 @@ enum sp_status sp_shard_done_text(const struct sp_shard_done *done, struct sp_bu
   SP_TRY(append_id(out, done->first_id, err));
   SP_TRY(sp_buf_append(out, ",\"last_id\":", 11, err));
   SP_TRY(append_id(out, done->last_id, err));
+  if (done->has_latency) {
+    SP_TRY(sp_buf_append(out, ",\"latency\":", 11, err));
+    SP_TRY(sp_latency_counts_write(out, &done->latency, err));
+  }
   return sp_buf_append(out, "}\n", 2, err);
 }
 
@@ -64,6 +69,45 @@ static enum sp_status get_id(const json_t *root, const char *key, char **out,
   return text && !*out ? sp_fail_memory(err, strlen(text)) : SP_OK;
 }
 
+static enum sp_status get_latency(const json_t *root, struct sp_shard_done *done,
+                                  struct sp_error *err) {
+  const json_t *from = json_object_get(root, "latency"), *of = json_object_get(from, "of");
+  size_t n = json_array_size(of) < SP_LATENCY_CEILING ? json_array_size(of) : 0;
+  struct sp_latency_counts *to = &done->latency;
+  done->has_latency = from != NULL;
+  if (n > 0) {
+    to->of = calloc(n, sizeof *to->of);
+    if (!to->of) {
+      return sp_fail_memory(err, n * sizeof *to->of);
+    }
+  }
+  to->room = n;
+  for (size_t v = 0; v < n; v++) {
+    json_int_t count = json_integer_value(json_array_get(of, v));
+    to->of[v] = count < 0 ? 0 : (uint64_t)count;
+  }
+  to->outputs = get_count(from, "outputs");
+  to->clipped = get_count(from, "clipped");
+  to->emission_sum = get_count(from, "emission_sum");
+  to->clipped_sum = get_count(from, "clipped_sum");
+  to->hyps = get_count(from, "hyps");
+  to->upl_sum = json_number_value(json_object_get(from, "upl_sum"));
+  to->upl_max = json_number_value(json_object_get(from, "upl_max"));
+  return SP_OK;
+}
+
+/* Whether the counts of the unclipped outputs are as many as there are. */
+static bool latency_adds_up(const struct sp_latency_counts *counts) {
+  uint64_t left = counts->outputs;
+  bool fits = counts->clipped <= left;
+  left -= fits ? counts->clipped : 0;
+  for (size_t v = 0; fits && v < counts->room; v++) {
+    fits = counts->of[v] <= left;
+    left -= fits ? counts->of[v] : 0;
+  }
+  return fits && left == 0;
+}
+
 /* Lenient: the caller writes the result out again and compares, which is the strict check. */
 static enum sp_status get_members(const json_t *root, struct sp_shard_done *done,
                                   struct sp_error *err) {
@@ -75,7 +119,8 @@ static enum sp_status get_members(const json_t *root, struct sp_shard_done *done
   done->zst_bytes = get_count(root, "zst_bytes");
   done->zst_xxh64 = get_hash(root, "zst_xxh64");
   SP_TRY(get_id(root, "first_id", &done->first_id, err));
-  return get_id(root, "last_id", &done->last_id, err);
+  SP_TRY(get_id(root, "last_id", &done->last_id, err));
+  return get_latency(root, done, err);
 }
 
 enum sp_status sp_shard_done_parse(struct sp_text text, const char *path,
@@ -93,7 +138,7 @@ enum sp_status sp_shard_done_parse(struct sp_text text, const char *path,
   SP_TRY_GOTO(sp_shard_done_text(done, &again, err), release);
   bool no_utts = done->utts == 0;
   if (!sp_text_equal(text, (struct sp_text){again.data, again.len}) || no_utts != !done->first_id ||
-      no_utts != !done->last_id) {
+      no_utts != !done->last_id || !latency_adds_up(&done->latency)) {
     status = sp_fail(err, SP_EDAMAGED, "%s: not a marker of a finished shard", path);
   }
 release:

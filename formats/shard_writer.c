@@ -180,6 +180,13 @@ enum sp_status sp_shard_writer_append(struct sp_shard_writer *writer, struct sp_
   return SP_OK;
 }
 
+enum sp_status sp_shard_writer_add_latency(struct sp_shard_writer *writer,
+                                           const struct sp_latency_counts *counts,
+                                           struct sp_error *err) {
+  writer->done.has_latency = true;
+  return sp_latency_counts_add(&writer->done.latency, counts, err);
+}
+
 static enum sp_status write_seek_table(struct sp_shard_writer *writer, struct sp_error *err) {
   unsigned char header[SP_SEEK_HEADER], footer[SP_SEEK_FOOTER];
   if (writer->table.len > UINT32_MAX - sizeof footer) {

@@ -21,7 +21,8 @@ struct masks_result {
 
 static enum sp_status one_round(struct sp_workload *w, const char *policy, double *seconds,
                                 struct sp_error *err) {
-  SP_TRY(sp_lookahead_parse(policy, &w->settings.lookahead, err));
+  SP_TRY(sp_settings_set_mask(&w->settings, policy, true, err));
+  SP_TRY(sp_context_set_mask(&w->context, &w->settings, err));
   return sp_workload_round(w, NULL, seconds, err);
 }
 

@@ -32,9 +32,10 @@ enum sp_value_kind sp_option_value(const struct sp_opt *option) {
     case SP_OPT_LIST:
       return SP_VALUE_LIST;
     case SP_OPT_TEXT:
-      return kind_of(option->argument, SP_VALUE_OTHER);
+      return option->choices ? SP_VALUE_WORDS : kind_of(option->argument, SP_VALUE_OTHER);
     case SP_OPT_SIZE:
     case SP_OPT_U64:
+    case SP_OPT_REAL:
       break;
   }
   return SP_VALUE_OTHER;

@@ -70,6 +70,49 @@ static void print_sizes(const struct sp_checkpoint *checkpoint) {
   sp_row("hash", "%s", checkpoint->hash);
 }
 
+/* "3", or "5,0,2" where layers differ. */
+static void reach_text(const struct sp_lookahead *rule, char *out, size_t capacity) {
+  size_t at = 0;
+  *out = '\0';
+  for (size_t l = 0; l < rule->n_reach && at < capacity; l++) {
+    at += (size_t)snprintf(out + at, capacity - at, "%s%u", l ? "," : "", rule->reach[l]);
+  }
+}
+
+static void print_scheduler(const struct sp_checkpoint *checkpoint) {
+  const struct sp_model_config *config = &checkpoint->config;
+  char hidden[64] = "";
+  if (config->scheduler_hidden > 0) {
+    snprintf(hidden, sizeof hidden, ", hidden layer of %zu (%s)", config->scheduler_hidden,
+             sp_activation_name(config->scheduler_act));
+  }
+  sp_row("schedulers", "%s parameters, %s cells%s",
+         sp_number(checkpoint->scheduler_parameters).text,
+         config->lookahead.span ? "span" : "independent", hidden);
+}
+
+static void print_lookahead(const struct sp_checkpoint *checkpoint) {
+  const struct sp_lookahead *rule = &checkpoint->config.lookahead;
+  char reach[SP_LOOKAHEAD_TEXT], left[48] = "all of the past";
+  reach_text(rule, reach, sizeof reach);
+  if (rule->policy == SP_MASK_FULL) {
+    sp_row("lookahead", "full: every position sees every other");
+    return;
+  }
+  if (rule->left > 0) {
+    snprintf(left, sizeof left, "%zu past positions", rule->left);
+  }
+  sp_row("lookahead", "%s%s%s; %s", sp_lookahead_policy_name(rule->policy), *reach ? ":" : "",
+         reach, left);
+  sp_row("cls row", "%s, sees %s", rule->cls_last ? "last" : "first",
+         rule->cls_view == SP_CLS_BOUND        ? "no more than any row"
+         : rule->cls_view == SP_CLS_LAST_LAYER ? "everything in the last layer"
+                                               : "everything, and no other row sees it");
+  if (rule->policy == SP_MASK_DYNAMIC) {
+    print_scheduler(checkpoint);
+  }
+}
+
 static void print_heads(const struct sp_checkpoint *checkpoint) {
   if (checkpoint->has_mlm) {
     sp_row("masked-LM head", "%s decoder", checkpoint->mlm.tied ? "tied" : "own");
@@ -114,6 +157,7 @@ static void print_extra(const struct sp_checkpoint *checkpoint) {
 
 static void print_table(const struct model_facts *facts) {
   print_sizes(facts->checkpoint);
+  print_lookahead(facts->checkpoint);
   print_heads(facts->checkpoint);
   print_tokenizer(facts);
   for (int method = 0; method < SP_METHOD_COUNT; method++) {
@@ -178,6 +222,39 @@ static json_t *config_json(const struct sp_model_config *config) {
   return object;
 }
 
+static json_t *reach_json(const struct sp_model_config *config) {
+  const struct sp_lookahead *rule = &config->lookahead;
+  json_t *list = json_array();
+  for (size_t l = 0; rule->n_reach > 0 && l < config->layers; l++) {
+    json_array_append_new(list, integer(sp_lookahead_reach(rule, l)));
+  }
+  return list;
+}
+
+static json_t *lookahead_json(const struct sp_checkpoint *checkpoint) {
+  const struct sp_model_config *config = &checkpoint->config;
+  const struct sp_lookahead *rule = &config->lookahead;
+  bool dynamic = rule->policy == SP_MASK_DYNAMIC;
+  char text[SP_LOOKAHEAD_TEXT];
+  json_t *object = json_object();
+  sp_lookahead_print(rule, text, sizeof text);
+  json_object_set_new(object, "mask", json_string(text));
+  json_object_set_new(object, "policy", json_string(sp_lookahead_policy_name(rule->policy)));
+  json_object_set_new(object, "reach", reach_json(config));
+  json_object_set_new(object, "left", rule->left ? integer(rule->left) : json_null());
+  json_object_set_new(object, "cls", json_string(rule->cls_last ? "last" : "first"));
+  json_object_set_new(object, "cls_view", json_string(sp_lookahead_cls_view_name(rule)));
+  json_object_set_new(object, "cells",
+                      dynamic ? json_string(rule->span ? "span" : "independent") : json_null());
+  json_object_set_new(object, "tau",
+                      rule->span ? sp_json_real((double)rule->tau) : json_null());
+  json_object_set_new(object, "scheduler_hidden",
+                      dynamic ? integer(config->scheduler_hidden) : json_null());
+  json_object_set_new(object, "scheduler_parameters",
+                      json_integer((json_int_t)checkpoint->scheduler_parameters));
+  return object;
+}
+
 static json_t *heads_json(const struct sp_checkpoint *checkpoint) {
   json_t *heads = json_object();
   json_object_set_new(heads, "mlm", json_boolean(checkpoint->has_mlm));
@@ -199,6 +276,7 @@ static void add_model(json_t *object, const struct model_facts *facts) {
   json_object_set_new(object, "parameters", json_integer((json_int_t)checkpoint->parameters));
   json_object_set_new(object, "dtype", json_string(sp_dtype_name(checkpoint->dtype)));
   json_object_set_new(object, "hash", json_string(checkpoint->hash));
+  json_object_set_new(object, "lookahead", lookahead_json(checkpoint));
   json_object_set_new(object, "heads", heads_json(checkpoint));
   json_object_set_new(object, "methods", methods_json(facts));
   json_object_set_new(object, "tokenizer", tokenizer_json(facts));

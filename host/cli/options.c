@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_fast.h"
 #include "suggest.h"
 
 struct parser {
@@ -153,6 +154,16 @@ static enum sp_status parse_number(const struct sp_opt *option, const char *valu
   return SP_OK;
 }
 
+static enum sp_status parse_real(const struct sp_opt *option, const char *value, double *out,
+                                 struct sp_error *err) {
+  struct sp_text text = {value, strlen(value)};
+  if (!sp_number_parse(text, out) || !(*out > 0 && *out <= (double)option->max)) {
+    return sp_fail(err, SP_EUSAGE, "--%s: '%s' is not a number over 0 and up to %llu", option->name,
+                   value, (unsigned long long)option->max);
+  }
+  return SP_OK;
+}
+
 static enum sp_status store(const struct sp_opt *option, const char *value, void *values,
                             struct sp_error *err) {
   char *field = (char *)values + option->offset;
@@ -176,6 +187,8 @@ static enum sp_status store(const struct sp_opt *option, const char *value, void
       SP_TRY(parse_number(option, value, &number, err));
       *(uint64_t *)field = number;
       return SP_OK;
+    case SP_OPT_REAL:
+      return parse_real(option, value, (double *)field, err);
     case SP_OPT_TEXT:
       break;
   }

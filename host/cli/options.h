@@ -16,11 +16,12 @@
 
 enum sp_opt_kind {
   SP_OPT_FLAG,   /* bool */
-  SP_OPT_TEXT,   /* const char *; not empty */
+  SP_OPT_TEXT,   /* const char *; not empty; `choices` are some of its words */
   SP_OPT_CHOICE, /* const char *; one of `choices` */
   SP_OPT_LIST,   /* const char *; some of `choices`, comma-separated */
   SP_OPT_SIZE,   /* size_t in [min, max] */
-  SP_OPT_U64     /* uint64_t in [min, max] */
+  SP_OPT_U64,    /* uint64_t in [min, max] */
+  SP_OPT_REAL    /* double, over 0 and at most max */
 };
 
 struct sp_opt {

@@ -52,6 +52,7 @@ static void print_table(const struct sp_plan_summary *plan) {
          sp_number(plan->shard_utts).text);
   sp_row("format", "%s", plan->format);
   sp_row("letter case", "%s", plan->letter_case);
+  sp_row("mask", "%s%s", plan->mask, plan->mask_forced ? " (forced)" : "");
   sp_row("model", "%s", plan->model_hash);
   sp_row("device", "%s, %s, %s, batches of %s tokens", plan->device_type, plan->dtype,
          plan->on_host ? sp_count_of(plan->threads, "thread", "threads").text
@@ -73,6 +74,8 @@ static json_t *plan_json(const struct sp_plan_summary *plan, enum sp_status stat
   json_object_set_new(object, "dtype", sp_json_text(plan->dtype));
   json_object_set_new(object, "device_type", sp_json_text(plan->device_type));
   json_object_set_new(object, "case", sp_json_text(plan->letter_case));
+  json_object_set_new(object, "mask", sp_json_text(plan->mask));
+  json_object_set_new(object, "mask_forced", json_boolean(plan->mask_forced));
   json_object_set_new(object, "model_hash", sp_json_text(plan->model_hash));
   json_object_set_new(object, "threads", json_integer((json_int_t)plan->threads));
   json_object_set_new(object, "devices", json_integer((json_int_t)plan->devices));

@@ -41,6 +41,32 @@ static json_t *seconds_json(const struct sp_score_summary *summary) {
   return seconds;
 }
 
+static json_t *latency_json(const struct sp_latency_summary *latency) {
+  json_t *object = json_object();
+  const struct {
+    const char *key;
+    double value;
+  } reals[] = {{"mean", latency->mean},
+               {"p50", latency->p50},
+               {"p90", latency->p90},
+               {"p99", latency->p99},
+               {"max", latency->max},
+               {"emission_mean", latency->emission_mean},
+               {"clipped_mean", latency->clipped_mean},
+               {"upl_mean", latency->upl_mean},
+               {"upl_max", latency->upl_max},
+               {"capacity", latency->capacity},
+               {"node_cost", latency->node_cost},
+               {"key_cost", latency->key_cost},
+               {"scheduler_cost", latency->scheduler_cost}};
+  json_object_set_new(object, "outputs", json_integer((json_int_t)latency->outputs));
+  json_object_set_new(object, "clipped", json_integer((json_int_t)latency->clipped));
+  for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+    json_object_set_new(object, reals[i].key, sp_json_real(reals[i].value));
+  }
+  return object;
+}
+
 static json_t *summary_json(const struct sp_score_summary *summary, const char *out,
                             enum sp_status status, const struct sp_error *err) {
   json_t *object = sp_json_begin("score", status, err);
@@ -50,6 +76,8 @@ static json_t *summary_json(const struct sp_score_summary *summary, const char *
   json_object_set_new(object, "dtype", sp_json_text(summary->dtype));
   json_object_set_new(object, "device_type", sp_json_text(summary->device_type));
   json_object_set_new(object, "case", sp_json_text(summary->letter_case));
+  json_object_set_new(object, "mask", sp_json_text(summary->mask));
+  json_object_set_new(object, "mask_forced", json_boolean(summary->mask_forced));
   json_object_set_new(object, "model_hash", sp_json_text(summary->model_hash));
   json_object_set_new(object, "threads", json_integer((json_int_t)summary->threads));
   json_object_set_new(object, "devices", json_integer((json_int_t)summary->devices));
@@ -65,6 +93,8 @@ static json_t *summary_json(const struct sp_score_summary *summary, const char *
   json_object_set_new(object, "hyps_per_second",
                       status == SP_OK ? sp_json_real(hyps_per_second(summary)) : json_null());
   json_object_set_new(object, "counts", sp_counts_json(&summary->counts));
+  json_object_set_new(object, "latency", summary->latency.measured ? latency_json(&summary->latency)
+                                                                   : json_null());
   return object;
 }
 
@@ -78,11 +108,30 @@ static struct sp_phrase computers(const struct sp_score_summary *summary) {
                           : sp_count_of(summary->devices, "device", "devices");
 }
 
+static void say_latency(const struct sp_latency_summary *latency) {
+  uint64_t whole = latency->outputs - latency->clipped;
+  if (!latency->measured) {
+    return;
+  }
+  if (whole > 0) {
+    sp_say("latency: mean %.4g tokens, p50 %.0f, p90 %.0f, p99 %.0f, max %.0f; in order %.4g (%s)",
+           latency->mean, latency->p50, latency->p90, latency->p99, latency->max,
+           latency->emission_mean, sp_count_of(whole, "output", "outputs").text);
+  }
+  if (latency->clipped > 0) {
+    sp_say("latency where the sentence's end cuts it: mean %.4g tokens (%s)", latency->clipped_mean,
+           sp_count_of(latency->clipped, "output", "outputs").text);
+  }
+  sp_say("user-perceived latency: mean %.4g token periods, max %.4g, at a capacity of %.6g a period",
+         latency->upl_mean, latency->upl_max, latency->capacity);
+}
+
 static void say_summary(const struct sp_score_summary *summary, const char *out) {
   struct sp_phrase utts = sp_count_of(summary->counts.utts, "utterance", "utterances");
   struct sp_phrase shards = sp_count_of(summary->shards, "shard", "shards");
   if (summary->already_complete) {
     sp_say("%s is complete already: %s of %s", out, hyps_of(summary->counts.hyps).text, utts.text);
+    say_latency(&summary->latency);
     return;
   }
   sp_counts_say(&summary->counts);
@@ -102,6 +151,7 @@ static void say_summary(const struct sp_score_summary *summary, const char *out)
   if (strcmp(out, "-") != 0) {
     sp_say("%s is complete: %s, %s", out, shards.text, sp_bytes(summary->zst_bytes).text);
   }
+  say_latency(&summary->latency);
   sp_say("signature: %s", summary->signature);
 }
 

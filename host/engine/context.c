@@ -5,6 +5,7 @@
 
 #include "checked.h"
 #include "forward.h"
+#include "mask_rule.h"
 
 static enum sp_status check_vocabulary(const struct sp_settings *settings,
                                        const struct sp_context *context, struct sp_error *err) {
@@ -44,8 +45,9 @@ static enum sp_status check_heads(const struct sp_settings *settings,
 }
 
 /* What the device asks for; else about 64 MiB of activations a thread in whole tiles. Always room for
- * the longest sequence. */
+ * the longest sequence, and for its text beside it where nodes are told. */
 static struct sp_batch_limits choose_limits(const struct sp_settings *settings,
+                                            const struct sp_lookahead *lookahead,
                                             const struct sp_model_config *config,
                                             const struct sp_device *device) {
   struct sp_forward_rule one = {.limits = {.tokens = 4096}};
@@ -58,7 +60,8 @@ static struct sp_batch_limits choose_limits(const struct sp_settings *settings,
     size_t wanted = device->backend->batch_tokens(device, config->hidden);
     tokens = wanted ? wanted : tokens;
   }
-  tokens = sp_max_size(tokens, config->max_positions);
+  size_t longest = sp_nodes_fits(lookahead) ? 2 * config->max_positions : config->max_positions;
+  tokens = sp_max_size(tokens, longest);
   return (struct sp_batch_limits){
       .tokens = tokens,
       .targets = sp_max_size(tokens, SP_PLAN_MAX_TARGETS * config->max_positions)};
@@ -148,11 +151,18 @@ static enum sp_status open_weights(const struct sp_settings *settings, struct sp
 
 /* ---- the context ---- */
 
+enum sp_status sp_context_set_mask(struct sp_context *context, const struct sp_settings *settings,
+                                   struct sp_error *err) {
+  return sp_mask_rule_choose(settings, &context->config, &context->lookahead,
+                             &context->mask_forced, err);
+}
+
 static enum sp_status open_model(const struct sp_settings *settings, struct sp_context *out,
                                  struct sp_checkpoint *checkpoint, struct sp_error *err) {
   out->config = checkpoint->config;
   memcpy(out->model_hash, checkpoint->hash, sizeof out->model_hash);
   out->max_tokens = sp_model_max_tokens(&checkpoint->config);
+  SP_TRY(sp_context_set_mask(out, settings, err));
   out->negate_cls =
       settings->cls_sign == SP_SIGN_COST ||
       (settings->cls_sign == SP_SIGN_AUTO && checkpoint->config.score_kind == SP_SCORE_COST);
@@ -166,8 +176,7 @@ static enum sp_status open_model(const struct sp_settings *settings, struct sp_c
                    settings->options->model, out->config.head_dim, out->devices[0]->max_head_dim);
   }
   SP_TRY(open_weights(settings, out, checkpoint, err));
-  out->lookahead = settings->lookahead;
-  out->limits = choose_limits(settings, &out->config, out->devices[0]);
+  out->limits = choose_limits(settings, &out->lookahead, &out->config, out->devices[0]);
   return SP_OK;
 }
 
@@ -211,12 +220,28 @@ static size_t weight_bytes(const struct sp_context *context) {
   return table * device->res_bytes + products * device->act_bytes;
 }
 
+bool sp_context_traces(const struct sp_context *context, const struct sp_settings *settings) {
+  return settings->trace && context->lookahead.policy == SP_MASK_DYNAMIC;
+}
+
+bool sp_context_tells_nodes(const struct sp_context *context, const struct sp_settings *settings) {
+  return settings->savings == SP_SAVING_ALL && sp_nodes_fits(&context->lookahead);
+}
+
+struct sp_nodes_rule sp_context_nodes_rule(const struct sp_context *context) {
+  return (struct sp_nodes_rule){.lookahead = &context->lookahead,
+                                .layers = context->config.layers,
+                                .limits = context->limits,
+                                .mask_id = sp_tokenizer_get_info(context->tokenizer)->mask};
+}
+
 struct sp_forward_rule sp_context_forward_rule(const struct sp_context *context,
                                                const struct sp_settings *settings) {
   const struct sp_tokenizer_info *info = sp_tokenizer_get_info(context->tokenizer);
   return (struct sp_forward_rule){.limits = context->limits,
                                   .savings = settings->savings,
                                   .lookahead = context->lookahead,
+                                  .trace = sp_context_traces(context, settings),
                                   .mask_id = info->mask,
                                   .pad_id = info->pad};
 }

@@ -18,8 +18,13 @@ struct sp_context {
   bool negate_cls;               /* the head was trained as a cost */
   struct sp_batch_limits limits; /* of one batch */
   struct sp_lookahead lookahead; /* what the settings and the model come to */
+  bool mask_forced;              /* it is not what the model was trained with */
 };
 
+/* Whether scheduler bits of the unmasked texts are kept, and whether batches may go by distinct nodes. */
+bool sp_context_traces(const struct sp_context *context, const struct sp_settings *settings);
+bool sp_context_tells_nodes(const struct sp_context *context, const struct sp_settings *settings);
+struct sp_nodes_rule sp_context_nodes_rule(const struct sp_context *context);
 /* What a forward of this context is made for. */
 struct sp_forward_rule sp_context_forward_rule(const struct sp_context *context,
                                                const struct sp_settings *settings);
@@ -29,6 +34,10 @@ struct sp_forward_rule sp_context_forward_rule(const struct sp_context *context,
  * not fit, and when `auto` comes to mean the CPU. */
 SP_MUST_CHECK enum sp_status sp_context_open(const struct sp_settings *settings,
                                              struct sp_context *out, struct sp_error *err);
+/* The mask of the settings from now on; as when the context was opened (mask_rule.h). */
+SP_MUST_CHECK enum sp_status sp_context_set_mask(struct sp_context *context,
+                                                 const struct sp_settings *settings,
+                                                 struct sp_error *err);
 void sp_context_close(struct sp_context *context);
 
 /* Whether the processors themselves compute: then every thread has a stream of its own. */

@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "checked.h"
+#include "job_latency.h"
 
 void sp_job_release(struct sp_job *job) {
   sp_arena_release(&job->texts);
   sp_arena_release(&job->tokens);
   sp_plan_release(&job->plan);
+  sp_latency_counts_release(&job->latency);
   free(job->utts);
   free(job->hyps);
   *job = (struct sp_job){0};
@@ -18,6 +20,7 @@ void sp_job_release(struct sp_job *job) {
 void sp_job_begin(struct sp_job *job, size_t index) {
   sp_arena_clear(&job->texts);
   sp_arena_clear(&job->tokens);
+  sp_latency_counts_clear(&job->latency);
   job->index = index;
   job->n_utts = job->n_hyps = job->n_batches = 0;
   job->n_tokens = 0;
@@ -113,11 +116,14 @@ static enum sp_status plan_hyps(struct sp_job *job, const struct sp_plan_rule *r
   if (!hyps) {
     return sp_fail_memory(err, job->n_hyps * sizeof *hyps);
   }
-  for (size_t h = 0; h < job->n_hyps; h++) {
-    struct sp_job_hyp *hyp = &job->hyps[h];
-    if (hyp->n > 0) {
-      hyp->plan_hyp = (uint32_t)n;
-      hyps[n++] = (struct sp_plan_hyp){hyp->ids, hyp->word, hyp->n};
+  for (size_t u = 0; u < job->n_utts; u++) {
+    const struct sp_job_utt *utt = &job->utts[u];
+    for (size_t h = utt->first_hyp; h < utt->first_hyp + utt->n_hyps; h++) {
+      struct sp_job_hyp *hyp = &job->hyps[h];
+      if (hyp->n > 0) {
+        hyp->plan_hyp = (uint32_t)n;
+        hyps[n++] = (struct sp_plan_hyp){hyp->ids, hyp->word, hyp->n, (uint32_t)u};
+      }
     }
   }
   SP_TRY(sp_plan_build(&job->plan, hyps, n, rule, err));
@@ -137,28 +143,106 @@ static void count_plan(struct sp_job *job, const struct sp_context *context, uns
   job->counts.sequences = plan->sequences;
   job->counts.sequence_tokens = plan->tokens;
   job->counts.scored_rows = plan->rows;
+  job->counts.plain_nodes = (context->config.layers - 1) * plan->tokens + plan->rows;
   job->counts.flops = sp_forward_flops(&context->config, savings, (double)plan->tokens, sum_sq,
                                        (double)plan->rows, (double)(plan->rows - plan->cls_rows));
+}
+
+/* A node that is told from others costs about a quarter more than one of a packed sequence: its keys
+ * are gathered, and shared by fewer queries. */
+static bool pays_by_nodes(const struct sp_job *job, const struct sp_nodes_rule *rule) {
+  return 1.25 * sp_nodes_bound(&job->plan, rule) < (double)job->counts.plain_nodes;
+}
+
+/* Room for what the batches leave. */
+static enum sp_status take_results(struct sp_job *job, const struct sp_context *context,
+                                   bool traces, struct sp_error *err) {
+  size_t words = traces ? sp_mul_sat(context->config.layers, job->plan.traced) : 0;
+  job->logp = sp_arena_alloc(&job->tokens, job->plan.targets, sizeof *job->logp);
+  job->cls = sp_arena_alloc(&job->tokens, job->plan.cls_rows, sizeof *job->cls);
+  job->batch_nodes = sp_arena_calloc(&job->tokens, job->n_batches, sizeof *job->batch_nodes);
+  job->bits = sp_arena_alloc(&job->tokens, words, sizeof *job->bits);
+  if (!job->logp || !job->cls || !job->batch_nodes || !job->bits) {
+    return sp_fail_memory(err, sp_max_size(job->plan.targets, words) * sizeof *job->logp);
+  }
+  return SP_OK;
 }
 
 enum sp_status sp_job_plan(struct sp_job *job, const struct sp_settings *settings,
                            const struct sp_context *context, struct sp_error *err) {
   const struct sp_tokenizer_info *info = sp_tokenizer_get_info(context->tokenizer);
+  bool may = sp_context_tells_nodes(context, settings);
+  bool traces = sp_context_traces(context, settings);
+  struct sp_nodes_rule nodes = sp_context_nodes_rule(context);
   struct sp_plan_rule plan_rule = {.methods = settings->methods,
                                    .dedupe = (settings->savings & SP_SAVING_DEDUPE) != 0,
+                                   .keep_lists = may,
+                                   .trace = traces,
+                                   .cls_last = context->lookahead.cls_last,
                                    .cls = info->cls,
                                    .sep = info->sep,
                                    .mask = info->mask};
   SP_TRY(plan_hyps(job, &plan_rule, err));
   count_plan(job, context, settings->savings);
-  job->batches = sp_plan_cut(&job->plan, &context->limits,
-                             (settings->savings & SP_SAVING_PACK) != 0, &job->n_batches);
-  job->logp = sp_arena_alloc(&job->tokens, job->plan.targets, sizeof *job->logp);
-  job->cls = sp_arena_alloc(&job->tokens, job->plan.cls_rows, sizeof *job->cls);
-  if (!job->batches || !job->logp || !job->cls) {
-    return sp_fail_memory(err, job->plan.targets * sizeof *job->logp);
+  job->by_nodes = may && pays_by_nodes(job, &nodes);
+  job->batches = job->by_nodes
+                     ? sp_nodes_cut(&job->plan, &nodes, &job->n_batches)
+                     : sp_plan_cut(&job->plan, &context->limits,
+                                   (settings->savings & SP_SAVING_PACK) != 0, &job->n_batches);
+  if (!job->batches) {
+    return sp_fail_memory(err, job->plan.sequences * sizeof *job->batches);
   }
-  return SP_OK;
+  return take_results(job, context, traces, err);
+}
+
+/* What the batches computed, in the end. */
+static void take_node_counts(struct sp_job *job, const struct sp_context *context) {
+  double nodes = 0, rows = 0;
+  job->counts.nodes = job->counts.plain_nodes;
+  if (!job->by_nodes) {
+    return;
+  }
+  for (size_t b = 0; b < job->n_batches; b++) {
+    nodes += job->batch_nodes[b].nodes;
+    rows += job->batch_nodes[b].mlm_rows;
+  }
+  job->counts.nodes = (uint64_t)nodes;
+  job->counts.scored_rows = (uint64_t)rows + job->plan.cls_rows;
+  job->counts.flops = sp_forward_node_flops(&context->config, nodes, rows);
+}
+
+struct sp_nodes_rule sp_job_count_rule(const struct sp_context *context,
+                                       struct sp_lookahead *room) {
+  struct sp_nodes_rule rule = sp_context_nodes_rule(context);
+  *room = context->lookahead;
+  if (room->policy == SP_MASK_DYNAMIC) { /* whatever its schedulers decide is within their reach */
+    room->policy = SP_MASK_LAYERWISE;
+  }
+  rule.lookahead = room;
+  return rule;
+}
+
+void sp_job_count(struct sp_job *job, const struct sp_context *context, struct sp_nodes *nodes) {
+  for (size_t b = 0; job->by_nodes && b < job->n_batches; b++) {
+    struct sp_node_inputs inputs;
+    struct sp_node_level level;
+    sp_nodes_begin(nodes, &job->plan, job->batches[b], &inputs);
+    for (size_t l = 0; l < context->config.layers; l++) {
+      sp_nodes_next(nodes, NULL, &level);
+    }
+    job->batch_nodes[b] = sp_nodes_get_counts(nodes);
+  }
+  take_node_counts(job, context);
+}
+
+const uint32_t *sp_job_bits(const struct sp_job *job, const struct sp_context *context,
+                            const struct sp_job_hyp *hyp) {
+  const struct sp_plan *plan = &job->plan;
+  if (!plan->base_trace || hyp->n == 0) {
+    return NULL;
+  }
+  uint32_t sequence = plan->base_trace[plan->hyp_base[hyp->plan_hyp]];
+  return job->bits + context->config.layers * plan->sequence[sequence].trace;
 }
 
 enum sp_status sp_job_prepare(struct sp_job *job, const struct sp_settings *settings,
@@ -243,12 +327,44 @@ static enum sp_status fill_score(struct sp_job *job, const struct sp_settings *s
   return per_token ? fill_tokens(context, hyp, arena, score, err) : SP_OK;
 }
 
+/* Memory that is used for one utterance after the other. */
+struct line_room {
+  struct sp_arena arena;
+  struct sp_buf line;
+  struct sp_latency_counts hyp, list;
+};
+
+/* Latency of each hypothesis that has tokens, and of all of them. */
+static enum sp_status measure_latency(const struct sp_job *job, const struct sp_context *context,
+                                      const struct sp_settings *settings,
+                                      const struct sp_job_utt *utt, struct line_room *room,
+                                      struct sp_hyp_score *scores, struct sp_error *err) {
+  sp_latency_counts_clear(&room->list);
+  struct sp_latency_stats *stats = sp_arena_alloc(&room->arena, utt->n_hyps, sizeof *stats);
+  if (!stats) {
+    return sp_fail_memory(err, utt->n_hyps * sizeof *stats);
+  }
+  for (size_t h = 0; h < utt->n_hyps; h++) {
+    const struct sp_job_hyp *hyp = &job->hyps[utt->first_hyp + h];
+    if (hyp->n == 0) {
+      continue;
+    }
+    sp_latency_counts_clear(&room->hyp);
+    SP_TRY(sp_job_measure_latency(job, settings, context, hyp, &room->hyp, err));
+    SP_TRY(sp_latency_counts_add(&room->list, &room->hyp, err));
+    stats[h] = sp_latency_stats_of(&room->hyp);
+    scores[h].latency = &stats[h];
+  }
+  return SP_OK;
+}
+
 static enum sp_status write_utt(struct sp_job *job, const struct sp_settings *settings,
                                 const struct sp_context *context, const struct sp_job_utt *utt,
-                                struct sp_arena *scratch, struct sp_buf *line, uint64_t *tokens,
-                                struct sp_error *err) {
+                                struct line_room *room, uint64_t *tokens, struct sp_error *err) {
+  struct sp_arena *scratch = &room->arena;
+  bool latency = settings->options->latency;
   sp_arena_clear(scratch);
-  sp_buf_clear(line);
+  sp_buf_clear(&room->line);
   *tokens = 0;
   struct sp_hyp_score *scores = sp_arena_calloc(scratch, utt->n_hyps, sizeof *scores);
   if (!scores) {
@@ -260,26 +376,37 @@ static enum sp_status write_utt(struct sp_job *job, const struct sp_settings *se
                       err));
     *tokens += scores[h].n_tokens;
   }
-  return sp_score_line_write(line, utt->id, scores, utt->n_hyps, settings->methods, err);
+  if (latency) {
+    SP_TRY(measure_latency(job, context, settings, utt, room, scores, err));
+  }
+  SP_TRY(sp_score_line_write(&room->line, utt->id, scores, utt->n_hyps, settings->methods, err));
+  if (!latency) {
+    return SP_OK;
+  }
+  struct sp_latency_stats of_list = sp_latency_stats_of(&room->list);
+  SP_TRY(sp_score_line_add_latency(&room->line, &of_list, err));
+  return sp_latency_counts_add(&job->latency, &room->list, err);
 }
 
 enum sp_status sp_job_write(struct sp_job *job, const struct sp_settings *settings,
                             const struct sp_context *context, sp_job_line_fn each,
                             void *context_of_each, struct sp_error *err) {
-  struct sp_arena scratch = {0}; /* arrays of one utterance */
-  struct sp_buf line = {0};
+  struct line_room room = {0};
   enum sp_status status = SP_OK;
+  take_node_counts(job, context);
   for (size_t u = 0; status == SP_OK && u < job->n_utts; u++) {
     const struct sp_job_utt *utt = &job->utts[u];
     uint64_t tokens;
-    status = write_utt(job, settings, context, utt, &scratch, &line, &tokens, err);
+    status = write_utt(job, settings, context, utt, &room, &tokens, err);
     if (status == SP_OK) {
-      status = each(context_of_each, (struct sp_text){line.data, line.len}, utt->id, utt->n_hyps,
+      status = each(context_of_each, (struct sp_text){room.line.data, room.line.len}, utt->id, utt->n_hyps,
                     tokens, err);
     }
   }
-  sp_arena_release(&scratch);
-  sp_buf_release(&line);
+  sp_arena_release(&room.arena);
+  sp_buf_release(&room.line);
+  sp_latency_counts_release(&room.hyp);
+  sp_latency_counts_release(&room.list);
   return status;
 }
 
@@ -302,5 +429,7 @@ void sp_counts_add(struct sp_counts *a, const struct sp_counts *b) {
   a->sequences += b->sequences;
   a->sequence_tokens += b->sequence_tokens;
   a->scored_rows += b->scored_rows;
+  a->nodes += b->nodes;
+  a->plain_nodes += b->plain_nodes;
   a->flops += b->flops;
 }

@@ -36,6 +36,10 @@ struct sp_job {
   size_t n_batches;
   float *logp; /* (plan.targets) */
   float *cls;  /* (plan.cls_rows) */
+  bool by_nodes;          /* batches go by distinct nodes */
+  struct sp_node_counts *batch_nodes; /* (n_batches) what each computed */
+  uint32_t *bits;         /* (L, len) of each traced sequence, one after the other; NULL: none */
+  struct sp_latency_counts latency; /* of the lines written, where it is measured */
   struct sp_counts counts;
 };
 
@@ -55,12 +59,22 @@ SP_MUST_CHECK enum sp_status sp_job_prepare(struct sp_job *job, const struct sp_
 /* The second half of prepare, for hypotheses whose tokens are set already (rank order, n > 0). */
 SP_MUST_CHECK enum sp_status sp_job_plan(struct sp_job *job, const struct sp_settings *settings,
                                          const struct sp_context *context, struct sp_error *err);
+/* What the schedulers decided on a hypothesis without masks, (L, n + 2) words of layer after layer;
+ * NULL where nothing was traced. */
+const uint32_t *sp_job_bits(const struct sp_job *job, const struct sp_context *context,
+                            const struct sp_job_hyp *hyp);
 /* Hands the score lines over in order; counts not_finite. */
 typedef enum sp_status (*sp_job_line_fn)(void *context, struct sp_text line, struct sp_text id,
                                          uint64_t hyps, uint64_t tokens, struct sp_error *err);
 SP_MUST_CHECK enum sp_status sp_job_write(struct sp_job *job, const struct sp_settings *settings,
                                           const struct sp_context *context, sp_job_line_fn each,
                                           void *context_of_each, struct sp_error *err);
+
+/* Counts what the batches of a job by nodes would compute, without computing; under a dynamic rule the
+ * most that it can come to. `nodes` is of a rule that sp_job_count_rule gives. */
+struct sp_nodes_rule sp_job_count_rule(const struct sp_context *context,
+                                       struct sp_lookahead *room);
+void sp_job_count(struct sp_job *job, const struct sp_context *context, struct sp_nodes *nodes);
 
 /* Adds b to a, member by member. */
 void sp_counts_add(struct sp_counts *a, const struct sp_counts *b);

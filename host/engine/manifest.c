@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
+#include "job_latency.h"
 #include "shard.h"
 #include "utf8_valid.h"
 
@@ -39,18 +41,32 @@ static json_t *path_json(const char *path) {
   return json;
 }
 
+/* The mask, with a hash in the place of what makes it long: 512 layers may differ. */
+static void mask_signature(const struct sp_context *context, char *out, size_t capacity) {
+  enum { longest = 40 };
+  char text[SP_LOOKAHEAD_TEXT];
+  size_t len = sp_lookahead_print(&context->lookahead, text, sizeof text);
+  const char *forced = context->mask_forced ? " forced" : "";
+  if (len <= longest) {
+    snprintf(out, capacity, "%.*s%s", longest, text, forced);
+  } else {
+    snprintf(out, capacity, "%s#%08x%s", sp_lookahead_policy_name(context->lookahead.policy),
+             (unsigned)XXH32(text, len, 0), forced);
+  }
+}
+
 void sp_manifest_signature(const struct sp_settings *settings, const struct sp_context *context,
                            enum sp_letter_case letter_case, char *out, size_t capacity) {
   const struct sp_tokenizer_info *tokenizer = sp_tokenizer_get_info(context->tokenizer);
-  char methods[64];
+  char methods[64], mask[64];
   struct sp_text eos = {settings->eos.data, settings->eos.len > 16 ? 16 : settings->eos.len};
   eos.len = sp_utf8_valid_prefix(eos); /* no half of a character */
   list_methods(settings->methods, methods, sizeof methods);
-  snprintf(out, capacity,
-           "%s|m:%.8s|tok:%s-%s|case:%s|eos:%.*s|mask:full|long:%s|dt:%s|dev:%s|v:%s", methods,
-           context->model_hash, tokenizer->kind, tokenizer->lowercase ? "uncased" : "cased",
-           sp_letter_case_name(letter_case), (int)eos.len, eos.len ? eos.data : "",
-           sp_on_long_name(settings->on_long), sp_compute_name(context->devices[0]->compute),
+  mask_signature(context, mask, sizeof mask);
+  snprintf(out, capacity, "%s|m:%.8s|tok:%s-%s|case:%s|eos:%.*s|mask:%s|long:%s|dt:%s|dev:%s|v:%s",
+           methods, context->model_hash, tokenizer->kind,
+           tokenizer->lowercase ? "uncased" : "cased", sp_letter_case_name(letter_case),
+           (int)eos.len, eos.len ? eos.data : "", mask, sp_on_long_name(settings->on_long), sp_compute_name(context->devices[0]->compute),
            context->devices[0]->type, SP_VERSION);
 }
 
@@ -70,8 +86,9 @@ static json_t *make_identity(const struct sp_settings *settings, const struct sp
                              const struct sp_scan *scan, size_t shard_utts, size_t shards) {
   const struct sp_score_options *options = settings->options;
   const struct sp_device *device = context->devices[0];
-  char methods[64];
+  char methods[64], mask[SP_LOOKAHEAD_TEXT];
   list_methods(settings->methods, methods, sizeof methods);
+  sp_lookahead_print(&context->lookahead, mask, sizeof mask);
   json_t *eos =
       settings->eos.len ? json_stringn(settings->eos.data, settings->eos.len) : json_null();
   json_t *identity = json_pack(
@@ -80,17 +97,27 @@ static json_t *make_identity(const struct sp_settings *settings, const struct sp
       "score_version", score_version, "model_hash", context->model_hash, "inputs",
       list_inputs(scan, false), "format", sp_archive_format_name(scan->format), "method", methods,
       "dtype", sp_compute_name(device->compute), "backend", device->backend->name, "device_type",
-      device->type, "mask", "full", "eos", eos, "case",
+      device->type, "mask", mask, "eos", eos, "case",
       sp_letter_case_name(scan->letter_case), "on_long", sp_on_long_name(settings->on_long),
       "cls_negated", context->negate_cls, "per_token", options->per_token, "with_text",
       options->with_text, "limit", (json_int_t)options->limit, "shard_utts", (json_int_t)shard_utts,
       "shards", (json_int_t)shards, "output", "jsonl.zst");
-  /* what few formats take is there only when it was given */
+  /* what few runs have is there only when it was given */
+  if (context->mask_forced) {
+    json_object_set_new(identity, "force_mask", json_true());
+  }
   if (options->tsv) {
     json_object_set_new(identity, "tsv", json_string(options->tsv));
   }
   if (options->beam_size > 0) {
     json_object_set_new(identity, "beam_size", json_integer((json_int_t)options->beam_size));
+  }
+  if (options->latency) {
+    struct sp_latency_costs costs = sp_latency_costs_of(settings, context);
+    json_object_set_new(identity, "latency",
+                        json_pack("{s:f, s:f, s:f, s:f}", "capacity", costs.capacity, "node_cost",
+                                  costs.node, "key_cost", costs.key, "scheduler_cost",
+                                  costs.scheduler));
   }
   return identity;
 }

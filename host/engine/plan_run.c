@@ -14,6 +14,8 @@ struct planner {
   struct sp_run run; /* for reading */
   struct sp_job job;
   struct sp_text_rule rule;
+  struct sp_lookahead lookahead; /* within which nodes are counted */
+  struct sp_nodes *nodes;        /* NULL where none are told */
   bool measured;
 };
 
@@ -84,6 +86,13 @@ static enum sp_status name_hyps(struct planner *p, struct sp_error *err) {
   return SP_OK;
 }
 
+/* What tells the nodes of a shard without computing them. */
+static enum sp_status open_nodes(struct planner *p, struct sp_error *err) {
+  struct sp_nodes_rule rule = sp_job_count_rule(p->context, &p->lookahead);
+  return sp_context_tells_nodes(p->context, p->settings) ? sp_nodes_create(&rule, &p->nodes, err)
+                                                         : SP_OK;
+}
+
 static enum sp_status plan_shard(struct planner *p, size_t shard, struct sp_error *err) {
   uint64_t read, left = p->scan.counts.utts - (uint64_t)shard * p->summary->shard_utts;
   uint64_t want = sp_min_size(left, p->summary->shard_utts);
@@ -93,6 +102,7 @@ static enum sp_status plan_shard(struct planner *p, size_t shard, struct sp_erro
     return sp_fail(err, SP_EINPUT, "the archive became shorter while it was being read");
   }
   SP_TRY(sp_job_prepare(&p->job, p->settings, p->context, &p->rule, err));
+  sp_job_count(&p->job, p->context, p->nodes);
   sp_counts_add(&p->summary->counts, &p->job.counts);
   if (p->settings->options->name) {
     SP_TRY(name_hyps(p, err));
@@ -111,8 +121,10 @@ static void describe(struct planner *p) {
   COPY(dtype);
   COPY(device_type);
   COPY(letter_case);
+  COPY(mask);
   COPY(model_hash);
 #undef COPY
+  s->mask_forced = score.mask_forced;
   s->threads = p->settings->threads;
   s->devices = context->n_devices;
   s->on_host = sp_context_on_host(context);
@@ -132,6 +144,7 @@ static enum sp_status plan_all(struct planner *p, struct sp_error *err) {
   SP_TRY(sp_text_rule_init(&p->rule, p->settings, p->context, p->scan.letter_case, err));
   SP_TRY(sp_archive_open_with(options->archives, options->n_archives, &p->settings->archive,
                          &p->run.archive, err));
+  SP_TRY(open_nodes(p, err));
   for (size_t shard = 0; shard < s->shards; shard++) {
     SP_TRY(plan_shard(p, shard, err));
   }
@@ -160,6 +173,7 @@ enum sp_status sp_plan_run(const struct sp_score_options *options, struct sp_pla
   summary->memory_bytes = sp_context_host_bytes(&context, &settings);
   summary->device_bytes = sp_context_device_bytes(&context, &settings);
   sp_job_release(&p.job);
+  sp_nodes_destroy(p.nodes);
   sp_text_rule_release(&p.rule);
   sp_archive_close(p.run.archive);
   sp_scan_release(&p.scan);

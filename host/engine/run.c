@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "job_latency.h"
 #include "manifest.h"
 
 void sp_run_tell(struct sp_run *run, bool now) {
@@ -62,6 +63,8 @@ void sp_run_describe(struct sp_run *run, enum sp_archive_format format,
   copy_name(s->device_type, sizeof s->device_type, context->devices[0]->type);
   copy_name(s->letter_case, sizeof s->letter_case, sp_letter_case_name(letter_case));
   copy_name(s->model_hash, sizeof s->model_hash, context->model_hash);
+  sp_lookahead_print(&context->lookahead, s->mask, sizeof s->mask);
+  s->mask_forced = context->mask_forced;
   s->threads = run->settings->threads;
   s->devices = context->n_devices;
   s->on_host = sp_context_on_host(context);
@@ -83,6 +86,11 @@ enum sp_status sp_score_run(const struct sp_score_options *options,
   enum sp_status status = stream ? sp_run_stream(&run, err) : sp_run_directory(&run, err);
   sp_pool_destroy(run.pool);
   sp_archive_close(run.archive);
+  if (status == SP_OK && options->latency) {
+    struct sp_latency_costs costs = sp_latency_costs_of(&settings, &context);
+    summary->latency = sp_latency_summarize(&run.latency, &costs);
+  }
+  sp_latency_counts_release(&run.latency);
   sp_context_close(&context);
   summary->total_seconds = sp_clock_seconds() - start;
   return status;

@@ -13,6 +13,7 @@ struct sp_run {
   struct sp_score_summary *summary;
   struct sp_archive *archive;
   struct sp_pool *pool;
+  struct sp_latency_counts latency; /* of the whole run, where it is measured */
   struct sp_progress progress; /* totals, resumed counts */
   double start;                /* of scoring */
   double last_told;

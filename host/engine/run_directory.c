@@ -172,6 +172,9 @@ static enum sp_status finish_shard(void *context, struct sp_job *job, struct sp_
   SP_TRY(sp_shard_writer_create(d->path, job->index, d->shards, &writer, err));
   enum sp_status status =
       sp_job_write(job, d->run->settings, d->run->context, put_line, writer, err);
+  if (status == SP_OK && d->run->settings->options->latency) {
+    status = sp_shard_writer_add_latency(writer, &job->latency, err);
+  }
   if (status != SP_OK) {
     sp_shard_writer_abandon(writer);
     return status;
@@ -241,7 +244,7 @@ static enum sp_status explain_shard(struct directory *d, struct sp_error *err) {
   return SP_EINPUT;
 }
 
-static enum sp_status sum_bytes(struct directory *d, struct sp_error *err) {
+static enum sp_status sum_markers(struct directory *d, struct sp_error *err) {
   for (size_t i = 0; i < d->shards; i++) {
     struct sp_shard_done done = {0};
     bool found;
@@ -251,7 +254,9 @@ static enum sp_status sum_bytes(struct directory *d, struct sp_error *err) {
     }
     d->run->summary->raw_bytes += done.raw_bytes;
     d->run->summary->zst_bytes += done.zst_bytes;
+    enum sp_status status = sp_latency_counts_add(&d->run->latency, &done.latency, err);
     sp_shard_done_release(&done);
+    SP_TRY(status);
   }
   return SP_OK;
 }
@@ -299,6 +304,8 @@ static void take_counts(struct directory *d) {
   counts->sequences = scored.sequences;
   counts->sequence_tokens = scored.sequence_tokens;
   counts->scored_rows = scored.scored_rows;
+  counts->nodes = scored.nodes;
+  counts->plain_nodes = scored.plain_nodes;
   counts->flops = scored.flops;
 }
 
@@ -310,7 +317,7 @@ static enum sp_status score_into(struct directory *d, struct sp_error *err) {
   reopen_cut(d);
   run->summary->already_complete = success && run->summary->shards_resumed == d->shards;
   if (run->summary->already_complete) {
-    return sum_bytes(d, err);
+    return sum_markers(d, err);
   }
   run->start = sp_clock_seconds();
   enum sp_status status = SP_OK;
@@ -331,7 +338,7 @@ static enum sp_status score_into(struct directory *d, struct sp_error *err) {
     sp_run_tell(run, true);
   }
   SP_TRY(status);
-  SP_TRY(sum_bytes(d, err));
+  SP_TRY(sum_markers(d, err));
   return sp_run_success_write(d->path, d->shards, err);
 }
 

@@ -28,7 +28,8 @@ static enum sp_status put_line(void *context, struct sp_text line, struct sp_tex
 static enum sp_status finish_job(void *context, struct sp_job *job, struct sp_error *err) {
   struct sp_run *run = context;
   const struct sp_score_options *options = run->settings->options;
-  return sp_job_write(job, run->settings, run->context, put_line, (void *)options, err);
+  SP_TRY(sp_job_write(job, run->settings, run->context, put_line, (void *)options, err));
+  return sp_latency_counts_add(&run->latency, &job->latency, err);
 }
 
 /* The first unit is read before there is a pool, since it decides the letter case. */

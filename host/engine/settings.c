@@ -69,7 +69,7 @@ static enum sp_status add_method(const char *word, size_t len, unsigned *bits,
                  (int)len, word);
 }
 
-const char *const sp_saving_names[] = {"head", "trim", "pack", "dedupe"};
+const char *const sp_saving_names[] = {"head", "trim", "pack", "dedupe", "nodes"};
 
 static enum sp_status drop_saving(const char *word, size_t len, unsigned *bits,
                                   struct sp_error *err) {
@@ -112,6 +112,35 @@ static enum sp_status resolve_eos(const char *text, struct sp_settings *out, str
   return SP_OK;
 }
 
+/* Costs that are no numbers, and costs of what is not measured. */
+static enum sp_status check_latency(const struct sp_score_options *options, struct sp_error *err) {
+  const struct {
+    const char *name;
+    double value;
+  } costs[] = {{"--capacity", options->capacity},
+               {"--node-cost", options->node_cost},
+               {"--key-cost", options->key_cost},
+               {"--scheduler-cost", options->scheduler_cost}};
+  for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
+    if (!(costs[i].value >= 0 && costs[i].value <= SP_COST_CEILING)) {
+      return sp_fail(err, SP_EUSAGE, "%s takes a number from 0 to %g", costs[i].name,
+                     SP_COST_CEILING);
+    }
+    if (costs[i].value > 0 && !options->latency) {
+      return sp_fail(err, SP_EUSAGE, "%s needs --latency", costs[i].name);
+    }
+  }
+  return SP_OK;
+}
+
+enum sp_status sp_settings_set_mask(struct sp_settings *settings, const char *text, bool force,
+                                    struct sp_error *err) {
+  bool own = !text || strcmp(text, "model") == 0;
+  settings->mask_text = own ? NULL : text;
+  settings->force_mask = force;
+  return own ? SP_OK : sp_lookahead_parse(text, &settings->mask, err);
+}
+
 enum sp_status sp_settings_resolve(const struct sp_score_options *options, struct sp_settings *out,
                                    struct sp_error *err) {
   int choice = 0;
@@ -137,8 +166,10 @@ enum sp_status sp_settings_resolve(const struct sp_score_options *options, struc
   if (options->without) {
     SP_TRY(each_word("--without", options->without, drop_saving, &out->savings, err));
   }
+  SP_TRY(sp_settings_set_mask(out, options->mask, options->force_mask, err));
   SP_TRY(resolve_dtype(options->dtype, out, err));
   SP_TRY(resolve_eos(options->eos, out, err));
+  SP_TRY(check_latency(options, err));
   out->threads = options->threads ? options->threads : sp_usable_cpus();
   if (out->threads > 1024) {
     return sp_fail(err, SP_EUSAGE, "--threads %zu is too many (1024 at most)", out->threads);

@@ -72,6 +72,8 @@ struct sp_counts {
   uint64_t sequences;       /* of these, distinct: what is computed */
   uint64_t sequence_tokens; /* their tokens, [CLS] and [SEP] included */
   uint64_t scored_rows;     /* rows that reach a head */
+  uint64_t nodes;           /* positions computed, all layers together; equal ones once where they are told */
+  uint64_t plain_nodes;     /* the same where every sequence is computed as it stands */
   double flops;             /* of the matrix products of the sequences, with the savings in force */
 };
 
@@ -97,7 +99,10 @@ struct sp_score_options {
   const char *on_long;            /* "null", "error", "truncate" */
   const char *letter_case;        /* "auto", "keep", "lower" */
   const char *eos;                /* text appended to every hypothesis; none */
-  const char *without;            /* savings switched off, comma-separated: head,trim,pack,dedupe */
+  const char *without;            /* savings switched off, comma-separated: head,trim,pack,dedupe,nodes */
+  const char *mask;               /* "model": the config's; full, causal, layerwise:R[,R..],
+                                     chunked:C, dynamic */
+  bool force_mask;                /* also a mask that the model was not trained with */
   const char *cls_sign;           /* "auto", "logprob", "cost": what the CLS head was trained as */
   size_t threads;                 /* 0: one a processor this process may use; beside GPUs, which
                                      have a thread each, those that read, prepare and write */
@@ -105,6 +110,10 @@ struct sp_score_options {
   size_t batch_tokens;            /* 0: chosen from the model; never changes a score */
   uint64_t limit;                 /* 0: all; else the first `limit` utterances */
   bool per_token, with_text;
+  bool latency;                   /* measure the latency of every hypothesis, without [MASK]s */
+  /* What computational latency is computed from, in one unit; host/model/latency.h has the formulas.
+   * Each at least 0; a node_cost of 0 is 1, and a capacity of 0 is layers * node_cost a token period. */
+  double capacity, node_cost, key_cost, scheduler_cost;
   bool allow_mixed;               /* resume a run whose device type differs */
   /* progress and warn are called from the caller's thread; sink from the engine's threads, one call
    * at a time, maybe while progress runs. Each may be NULL. */
@@ -118,10 +127,26 @@ struct sp_score_options {
   const volatile int *stop;       /* set to non-zero by a signal handler: finish early */
 };
 
+#define SP_MASK_TEXT 160 /* a longer one is cut */
+
+/* Latencies of all outputs of all hypotheses, in tokens, [CLS] and [SEP] left out; NaN where there
+ * is none. An output is clipped when the end of its sentence cut what it depends on. */
+struct sp_latency_summary {
+  bool measured;
+  double mean, p50, p90, p99, max; /* of outputs that are not clipped; percentiles by nearest rank */
+  double emission_mean;            /* of the same, when outputs are handed on in order */
+  double clipped_mean;
+  uint64_t clipped, outputs;
+  double upl_mean, upl_max;        /* user-perceived, of hypotheses, in token periods */
+  double capacity, node_cost, key_cost, scheduler_cost;
+};
+
 struct sp_score_summary {
   struct sp_counts counts;
   char signature[256];            /* what decides the scores, in one line */
   char format[16], dtype[8], device_type[160], letter_case[8], model_hash[33];
+  char mask[SP_MASK_TEXT];        /* what rows see: "layerwise:2 cls:last,bound" */
+  bool mask_forced;               /* the model was trained with another */
   size_t threads, shards, shard_utts;
   size_t devices, devices_lost;   /* that computed; of these, that failed on the way */
   bool on_host;                   /* the device is the processors themselves */
@@ -130,6 +155,7 @@ struct sp_score_summary {
   bool already_complete;          /* nothing was left to do */
   double read_seconds, score_seconds, total_seconds;
   uint64_t raw_bytes, zst_bytes;  /* of all shards; 0 when streaming */
+  struct sp_latency_summary latency; /* of the whole run, resumed shards included */
 };
 
 /* Scores archives into a run directory or a sink.
@@ -144,6 +170,8 @@ enum sp_status sp_score_run(const struct sp_score_options *options,
 struct sp_plan_summary {
   struct sp_counts counts;
   char format[16], dtype[8], device_type[160], letter_case[8], model_hash[33];
+  char mask[SP_MASK_TEXT];
+  bool mask_forced;
   size_t threads, devices, shards, shard_utts, batch_tokens, max_tokens;
   bool on_host;                   /* the device is the processors themselves */
   uint64_t longest_tokens;        /* of one hypothesis */

@@ -9,7 +9,7 @@
 #include "names.h"
 #include "tensor_check.h"
 
-enum { max_classifier_layers = 16, tensors_per_layer = 16, tensors_outside = 16, base_bytes = 128 };
+enum { max_classifier_layers = 16, tensors_per_layer = 20, tensors_outside = 16, base_bytes = 128 };
 
 /* A tensor with the shape that it must have; checked when all names are known. */
 struct need {
@@ -98,6 +98,22 @@ static enum sp_status want_layer(struct loader *in, size_t i, struct sp_bert_lay
   return want_norm(in, &layer->output_norm, layer_part(in, name, i, "output.LayerNorm"));
 }
 
+static enum sp_status want_scheduler(struct loader *in, size_t i, struct sp_bert_layer *layer) {
+  const struct sp_model_config *config = &in->model->config;
+  size_t reach = sp_lookahead_reach(&config->lookahead, i), width = config->hidden;
+  char name[base_bytes];
+  if (config->lookahead.policy != SP_MASK_DYNAMIC || reach == 0) {
+    return SP_OK;
+  }
+  if (config->scheduler_hidden > 0) {
+    SP_TRY(want_linear(in, &layer->scheduler[layer->n_scheduler++], config->scheduler_hidden, width,
+                       layer_part(in, name, i, "lookahead.hidden")));
+    width = config->scheduler_hidden;
+  }
+  return want_linear(in, &layer->scheduler[layer->n_scheduler++], reach, width,
+                     layer_part(in, name, i, "lookahead.dense"));
+}
+
 static enum sp_status want_layers(struct loader *in) {
   size_t count = in->model->config.layers;
   struct sp_bert_layer *layers = sp_arena_calloc(&in->model->arena, count, sizeof *layers);
@@ -106,6 +122,7 @@ static enum sp_status want_layers(struct loader *in) {
   }
   for (size_t i = 0; i < count; i++) {
     SP_TRY(want_layer(in, i, &layers[i]));
+    SP_TRY(want_scheduler(in, i, &layers[i]));
   }
   in->model->layers = layers;
   return SP_OK;
@@ -273,6 +290,33 @@ static enum sp_status want_cls_head(struct loader *in) {
   return SP_OK;
 }
 
+/* A scheduler that nothing uses: the weights were trained for another policy than the config's. */
+static enum sp_status check_schedulers(const struct loader *in) {
+  const struct sp_checkpoint *model = in->model;
+  char prefix[base_bytes], rule[256];
+  size_t len = strlen(part(in, prefix, "encoder.layer."));
+  for (size_t i = 0; i < model->n_extra; i++) {
+    const char *name = model->extra[i];
+    if (strncmp(name, prefix, len) == 0 && strstr(name + len, ".lookahead.")) {
+      sp_lookahead_print(&model->config.lookahead, rule, sizeof rule);
+      return sp_fail(in->err, SP_EMODEL,
+                     "%s: tensor %s contradicts the lookahead policy of config.json, %s, which has "
+                     "no such scheduler",
+                     in->directory, name, rule);
+    }
+  }
+  return SP_OK;
+}
+
+static void count_schedulers(struct sp_checkpoint *model) {
+  for (size_t l = 0; l < model->config.layers; l++) {
+    for (size_t i = 0; i < model->layers[l].n_scheduler; i++) {
+      const struct sp_ckpt_linear *linear = &model->layers[l].scheduler[i];
+      model->scheduler_parameters += linear->out * (linear->in + 1);
+    }
+  }
+}
+
 static enum sp_status check_needs(struct loader *in) {
   SP_TRY(sp_names_check(&in->names, in->directory, in->err));
   for (size_t i = 0; i < in->n_needs; i++) {
@@ -297,7 +341,9 @@ static enum sp_status resolve(struct loader *in) {
   SP_TRY(want_cls_head(in));
   SP_TRY(check_needs(in));
   model->dtype = model->word_embeddings->dtype;
-  return sp_names_extra(&in->names, &model->arena, &model->extra, &model->n_extra, in->err);
+  count_schedulers(model);
+  SP_TRY(sp_names_extra(&in->names, &model->arena, &model->extra, &model->n_extra, in->err));
+  return check_schedulers(in);
 }
 
 static enum sp_status load(struct sp_checkpoint *model, const char *directory,

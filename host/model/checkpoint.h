@@ -3,7 +3,8 @@
  * Letters    D hidden, F ffn, V vocab_size, P max_positions, L layers (config.h).
  * Checks     every tensor below is there, has its shape, is F32, F16, BF16 or F64, and holds finite
  *            values within float range.  SP_EMODEL otherwise: missing tensors are named together
- *            (ten of them), any other fault names its tensor.
+ *            (ten of them), any other fault names its tensor.  Tensors of a
+ *            scheduler that the config's lookahead policy does not have are refused too.
  * Names      encoder tensors may or may not begin with "bert."; LayerNorm.weight and .bias may be
  *            named gamma and beta.
  * Ownership  all pointers belong to the checkpoint and die with sp_checkpoint_close.  Tensor data
@@ -41,6 +42,10 @@ struct sp_bert_layer {
   struct sp_ckpt_linear up;   /* (F, D)  intermediate.dense */
   struct sp_ckpt_linear down; /* (D, F)  output.dense */
   struct sp_ckpt_norm output_norm;
+  /* Of a dynamic lookahead that reaches R > 0 here: lookahead.hidden (M, D) where the config has M, then
+   * lookahead.dense (R, M or D). */
+  struct sp_ckpt_linear scheduler[2];
+  size_t n_scheduler; /* 0, 1 or 2 */
 };
 
 /* logits = decoder(norm(act(transform(x)))) with the config's act */
@@ -79,6 +84,7 @@ struct sp_checkpoint {
 
   enum sp_dtype dtype;      /* of the word embeddings */
   uint64_t parameters;      /* elements of the tensors in use, shared ones counted once */
+  uint64_t scheduler_parameters; /* of these, the schedulers' */
   const char *const *extra; /* (n_extra) names of tensors that nothing uses, sorted */
   size_t n_extra;
   char hash[33];  /* XXH3-128 over the names, sizes and bytes of the model's files */

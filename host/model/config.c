@@ -1,102 +1,45 @@
 #include "config.h"
 
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "config_lookahead.h"
 #include "file.h"
 
 #define CONFIG_CEILING ((size_t)16 << 20)
 
-struct reader {
-  json_t *root;
-  const char *place;
-  struct sp_error *err;
-};
-
-/* NULL when the key is absent or null. */
-static json_t *get(const struct reader *in, const char *key) {
-  json_t *value = json_object_get(in->root, key);
-  return json_is_null(value) ? NULL : value;
-}
-
-/* Fails with the key and its value as the file has it, cut to a line. */
-static enum sp_status refuse(const struct reader *in, const char *key, const char *why) {
-  char *text = json_dumps(json_object_get(in->root, key), JSON_ENCODE_ANY | JSON_COMPACT);
-  sp_fail(in->err, SP_EMODEL, "%s: %s is %.120s: %s", in->place, key, text ? text : "(unknown)",
-          why);
-  free(text);
-  return SP_EMODEL;
-}
-
-static enum sp_status read_size(const struct reader *in, const char *key, size_t fallback,
-                                size_t max, size_t *out) {
-  json_t *value = get(in, key);
-  *out = fallback;
-  if (!value) {
-    return SP_OK;
-  }
-  json_int_t number = json_integer_value(value);
-  if (!json_is_integer(value) || number < 1 || (uint64_t)number > max) {
-    char why[64];
-    snprintf(why, sizeof why, "a whole number from 1 to %zu is needed", max);
-    return refuse(in, key, why);
-  }
-  *out = (size_t)number;
-  return SP_OK;
-}
-
-static enum sp_status read_bool(const struct reader *in, const char *key, bool fallback,
-                                bool *out) {
-  json_t *value = get(in, key);
-  *out = fallback;
-  if (value && !json_is_boolean(value)) {
-    return refuse(in, key, "true or false is needed");
-  }
-  if (value) {
-    *out = json_is_true(value);
-  }
-  return SP_OK;
-}
-
-static enum sp_status read_text(const struct reader *in, const char *key, const char *fallback,
-                                const char **out) {
-  json_t *value = get(in, key);
-  *out = value ? json_string_value(value) : fallback;
-  return *out ? SP_OK : refuse(in, key, "a text is needed");
-}
-
-static enum sp_status refuse_true(const struct reader *in, const char *key, const char *why) {
+static enum sp_status refuse_true(const struct sp_config_reader *in, const char *key,
+                                  const char *why) {
   bool value = false;
-  SP_TRY(read_bool(in, key, false, &value));
-  return value ? refuse(in, key, why) : SP_OK;
+  SP_TRY(sp_config_bool(in, key, false, &value));
+  return value ? sp_config_refuse(in, key, why) : SP_OK;
 }
 
 /* Keys whose presence (other than null, or an empty object or list) means another computation. */
-static enum sp_status refuse_present(const struct reader *in, const char *key, const char *why) {
-  json_t *value = get(in, key);
+static enum sp_status refuse_present(const struct sp_config_reader *in, const char *key,
+                                     const char *why) {
+  json_t *value = sp_config_get(in, key);
   bool empty = (json_is_object(value) && json_object_size(value) == 0) ||
                (json_is_array(value) && json_array_size(value) == 0);
-  return value && !empty ? refuse(in, key, why) : SP_OK;
+  return value && !empty ? sp_config_refuse(in, key, why) : SP_OK;
 }
 
-static enum sp_status read_arch(const struct reader *in, struct sp_model_config *out) {
+static enum sp_status read_arch(const struct sp_config_reader *in, struct sp_model_config *out) {
   static const struct {
     const char *name;
     enum sp_arch arch;
   } known[] = {{"BertForMaskedLM", SP_BERT_MLM},
                {"BertForPreTraining", SP_BERT_MLM},
                {"BertForSequenceClassification", SP_BERT_CLS}};
-  const char *type = json_string_value(get(in, "model_type"));
+  const char *type = json_string_value(sp_config_get(in, "model_type"));
   if (!type) {
     return sp_fail(in->err, SP_EMODEL, "%s: model_type is missing; \"bert\" is supported",
                    in->place);
   }
   if (strcmp(type, "bert") != 0) {
-    return refuse(in, "model_type", "only \"bert\" is supported");
+    return sp_config_refuse(in, "model_type", "only \"bert\" is supported");
   }
-  const char *name = json_string_value(json_array_get(get(in, "architectures"), 0));
+  const char *name = json_string_value(json_array_get(sp_config_get(in, "architectures"), 0));
   for (size_t i = 0; name && i < sizeof known / sizeof known[0]; i++) {
     if (strcmp(name, known[i].name) == 0) {
       out->arch = known[i].arch;
@@ -105,24 +48,24 @@ static enum sp_status read_arch(const struct reader *in, struct sp_model_config 
     }
   }
   static const char why[] = "BertForMaskedLM or BertForSequenceClassification is needed";
-  if (!get(in, "architectures")) {
+  if (!sp_config_get(in, "architectures")) {
     return sp_fail(in->err, SP_EMODEL, "%s: architectures is missing: %s", in->place, why);
   }
-  return refuse(in, "architectures", why);
+  return sp_config_refuse(in, "architectures", why);
 }
 
-static enum sp_status read_sizes(const struct reader *in, struct sp_model_config *out) {
+static enum sp_status read_sizes(const struct sp_config_reader *in, struct sp_model_config *out) {
   size_t embedding = 0;
-  SP_TRY(read_size(in, "num_hidden_layers", 12, 512, &out->layers));
-  SP_TRY(read_size(in, "hidden_size", 768, 65536, &out->hidden));
-  SP_TRY(read_size(in, "num_attention_heads", 12, 65536, &out->heads));
-  SP_TRY(read_size(in, "intermediate_size", 3072, 262144, &out->ffn));
-  SP_TRY(read_size(in, "vocab_size", 30522, 1 << 24, &out->vocab_size));
-  SP_TRY(read_size(in, "max_position_embeddings", 512, 1 << 20, &out->max_positions));
-  SP_TRY(read_size(in, "type_vocab_size", 2, 65536, &out->type_vocab));
-  SP_TRY(read_size(in, "embedding_size", out->hidden, 65536, &embedding));
+  SP_TRY(sp_config_size(in, "num_hidden_layers", 12, 512, &out->layers));
+  SP_TRY(sp_config_size(in, "hidden_size", 768, 65536, &out->hidden));
+  SP_TRY(sp_config_size(in, "num_attention_heads", 12, 65536, &out->heads));
+  SP_TRY(sp_config_size(in, "intermediate_size", 3072, 262144, &out->ffn));
+  SP_TRY(sp_config_size(in, "vocab_size", 30522, 1 << 24, &out->vocab_size));
+  SP_TRY(sp_config_size(in, "max_position_embeddings", 512, 1 << 20, &out->max_positions));
+  SP_TRY(sp_config_size(in, "type_vocab_size", 2, 65536, &out->type_vocab));
+  SP_TRY(sp_config_size(in, "embedding_size", out->hidden, 65536, &embedding));
   if (embedding != out->hidden) {
-    return refuse(in, "embedding_size", "it must equal hidden_size");
+    return sp_config_refuse(in, "embedding_size", "it must equal hidden_size");
   }
   if (out->hidden % out->heads != 0) {
     return sp_fail(in->err, SP_EMODEL,
@@ -132,73 +75,58 @@ static enum sp_status read_sizes(const struct reader *in, struct sp_model_config
   }
   out->head_dim = out->hidden / out->heads;
   size_t head_dim = 0;
-  SP_TRY(read_size(in, "head_dim", out->head_dim, 65536, &head_dim));
+  SP_TRY(sp_config_size(in, "head_dim", out->head_dim, 65536, &head_dim));
   return head_dim == out->head_dim
              ? SP_OK
-             : refuse(in, "head_dim", "it must be hidden_size / num_attention_heads");
+             : sp_config_refuse(in, "head_dim", "it must be hidden_size / num_attention_heads");
 }
 
-struct act_name {
-  const char *name;
-  enum sp_activation act;
-};
-
-static enum sp_status read_activation(const struct reader *in, const char *key,
-                                      const struct act_name *known, enum sp_activation *out) {
-  const char *text = NULL;
-  SP_TRY(read_text(in, key, known[0].name, &text));
-  for (; known->name; known++) {
-    if (strcmp(text, known->name) == 0) {
-      *out = known->act;
-      return SP_OK;
-    }
-  }
-  return refuse(in, key, "this activation is not supported");
-}
-
-static enum sp_status read_activations(const struct reader *in, struct sp_model_config *out) {
-  static const struct act_name hidden[] = {{"gelu", SP_ACT_GELU_ERF},
-                                           {"gelu_new", SP_ACT_GELU_TANH},
-                                           {"gelu_pytorch_tanh", SP_ACT_GELU_TANH},
-                                           {"relu", SP_ACT_RELU},
-                                           {NULL, SP_ACT_NONE}};
-  static const struct act_name classifier[] = {
+static enum sp_status read_activations(const struct sp_config_reader *in,
+                                       struct sp_model_config *out) {
+  static const struct sp_config_word hidden[] = {{"gelu", SP_ACT_GELU_ERF},
+                                                 {"gelu_new", SP_ACT_GELU_TANH},
+                                                 {"gelu_pytorch_tanh", SP_ACT_GELU_TANH},
+                                                 {"relu", SP_ACT_RELU},
+                                                 {NULL, 0}};
+  static const struct sp_config_word classifier[] = {
       {"tanh", SP_ACT_TANH},          {"gelu", SP_ACT_GELU_ERF},
       {"gelu_new", SP_ACT_GELU_TANH}, {"gelu_pytorch_tanh", SP_ACT_GELU_TANH},
-      {"relu", SP_ACT_RELU},          {NULL, SP_ACT_NONE}};
-  SP_TRY(read_activation(in, "hidden_act", hidden, &out->act));
-  return read_activation(in, "classifier_act", classifier, &out->classifier_act);
+      {"relu", SP_ACT_RELU},          {NULL, 0}};
+  static const char why[] = "this activation is not supported";
+  int act = 0;
+  SP_TRY(sp_config_choose(in, "hidden_act", hidden, why, &act));
+  out->act = (enum sp_activation)act;
+  SP_TRY(sp_config_choose(in, "classifier_act", classifier, why, &act));
+  out->classifier_act = (enum sp_activation)act;
+  return SP_OK;
 }
 
-static enum sp_status read_eps(const struct reader *in, float *out) {
-  json_t *value = get(in, "layer_norm_eps");
+static enum sp_status read_eps(const struct sp_config_reader *in, float *out) {
+  json_t *value = sp_config_get(in, "layer_norm_eps");
   double eps = value ? json_number_value(value) : 1e-12;
   *out = (float)eps;
   if ((value && !json_is_number(value)) || !(*out > 0.0f) || !(eps <= 1.0)) {
-    return refuse(in, "layer_norm_eps", "a number over 0 and up to 1 is needed");
+    return sp_config_refuse(in, "layer_norm_eps", "a number over 0 and up to 1 is needed");
   }
   return SP_OK;
 }
 
-static enum sp_status read_score_kind(const struct reader *in, struct sp_model_config *out) {
-  const char *text = NULL;
-  SP_TRY(read_text(in, "score_kind", "logprob", &text));
-  out->has_score_kind = get(in, "score_kind") != NULL;
-  out->score_kind = strcmp(text, "cost") == 0 ? SP_SCORE_COST : SP_SCORE_LOGPROB;
-  if (out->score_kind == SP_SCORE_LOGPROB && strcmp(text, "logprob") != 0) {
-    return refuse(in, "score_kind", "\"cost\" or \"logprob\" is needed");
-  }
+static enum sp_status read_score_kind(const struct sp_config_reader *in,
+                                      struct sp_model_config *out) {
+  static const struct sp_config_word kinds[] = {
+      {"logprob", SP_SCORE_LOGPROB}, {"cost", SP_SCORE_COST}, {NULL, 0}};
+  int kind = 0;
+  out->has_score_kind = sp_config_get(in, "score_kind") != NULL;
+  SP_TRY(sp_config_choose(in, "score_kind", kinds, "\"cost\" or \"logprob\" is needed", &kind));
+  out->score_kind = (enum sp_score_kind)kind;
   return SP_OK;
 }
 
-static enum sp_status refuse_others(const struct reader *in) {
+static enum sp_status refuse_others(const struct sp_config_reader *in) {
   const char *text = NULL;
-  SP_TRY(read_text(in, "position_embedding_type", "absolute", &text));
+  SP_TRY(sp_config_text(in, "position_embedding_type", "absolute", &text));
   if (strcmp(text, "absolute") != 0) {
-    return refuse(in, "position_embedding_type", "only \"absolute\" is supported");
-  }
-  if (json_object_get(in->root, "lookahead")) {
-    return refuse(in, "lookahead", "lookahead masks are not supported by this version");
+    return sp_config_refuse(in, "position_embedding_type", "only \"absolute\" is supported");
   }
   SP_TRY(refuse_true(in, "is_decoder", "only encoders are supported"));
   SP_TRY(refuse_true(in, "is_encoder_decoder", "only encoders are supported"));
@@ -208,17 +136,18 @@ static enum sp_status refuse_others(const struct reader *in) {
   return refuse_present(in, "auto_map", "the model has code of its own, which is not run");
 }
 
-static enum sp_status read_dtype_text(const struct reader *in, struct sp_model_config *out) {
+static enum sp_status read_dtype_text(const struct sp_config_reader *in,
+                                      struct sp_model_config *out) {
   const char *text = NULL, *fallback = NULL;
-  SP_TRY(read_text(in, "dtype", "", &fallback));
-  SP_TRY(read_text(in, "torch_dtype", fallback, &text));
+  SP_TRY(sp_config_text(in, "dtype", "", &fallback));
+  SP_TRY(sp_config_text(in, "torch_dtype", fallback, &text));
   snprintf(out->dtype_text, sizeof out->dtype_text, "%s", text);
   return SP_OK;
 }
 
-static enum sp_status read_all(const struct reader *in, struct sp_model_config *out) {
+static enum sp_status read_all(const struct sp_config_reader *in, struct sp_model_config *out) {
   *out = (struct sp_model_config){0};
-  if (!json_is_object(in->root)) {
+  if (!json_is_object(in->object)) {
     return sp_fail(in->err, SP_EMODEL, "%s is not a JSON object", in->place);
   }
   SP_TRY(read_arch(in, out));
@@ -227,7 +156,8 @@ static enum sp_status read_all(const struct reader *in, struct sp_model_config *
   SP_TRY(read_activations(in, out));
   SP_TRY(read_eps(in, &out->layer_norm_eps));
   SP_TRY(read_score_kind(in, out));
-  SP_TRY(read_bool(in, "tie_word_embeddings", true, &out->tied));
+  SP_TRY(sp_config_bool(in, "tie_word_embeddings", true, &out->tied));
+  SP_TRY(sp_config_read_lookahead(in, out));
   return read_dtype_text(in, out);
 }
 
@@ -238,7 +168,7 @@ enum sp_status sp_model_config_parse(struct sp_text json, const char *place,
   if (!root) {
     return sp_fail(err, SP_EMODEL, "%s:%d: %s", place, fault.line, fault.text);
   }
-  struct reader in = {root, place, err};
+  struct sp_config_reader in = {root, place, "", err};
   enum sp_status status = read_all(&in, out);
   json_decref(root);
   return status;

@@ -47,7 +47,7 @@ void sp_forward_destroy(struct sp_forward *f) {
 /* What the schedulers left, and whether they failed. */
 static enum sp_status queue_bits(struct sp_forward *f, struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
-  if (f->rule.trace) {
+  if (f->rule.trace && !f->nodes) {
     size_t words = f->tokens * f->weights->config.layers;
     SP_TRY(b->download(f->stream, f->bits_host, f->bits, words * sizeof *f->bits, err));
   }
@@ -75,18 +75,47 @@ enum sp_status sp_forward_begin(struct sp_forward *f, const struct sp_batch *bat
   f->targets = batch->targets;
   f->cls_rows = batch->cls_rows;
   f->tokens = batch->tokens;
+  f->nodes = NULL;
   f->in_flight = true;
   SP_TRY(sp_forward_plain(f, batch, err));
   return queue_results(f, err);
 }
 
-enum sp_status sp_forward_end(struct sp_forward *f, float *logp, float *cls, uint32_t *bits,
-                              struct sp_error *err) {
-  f->in_flight = false;
-  SP_TRY(f->device->backend->finish(f->stream, err));
-  if (sp_forward_is_dynamic(f) && *f->nan_host != 0) {
-    return sp_fail(err, SP_EMODEL, "a lookahead scheduler of the model gives NaN");
+enum sp_status sp_forward_begin_nodes(struct sp_forward *f, struct sp_nodes *nodes,
+                                      const struct sp_node_inputs *inputs, struct sp_error *err) {
+  f->nodes = nodes;
+  f->level = 0;
+  f->in_flight = true;
+  return sp_forward_embed_nodes(f, inputs, err);
+}
+
+enum sp_status sp_forward_advance(struct sp_forward *f, bool *done, struct sp_error *err) {
+  size_t layers = f->weights->config.layers;
+  *done = true;
+  if (!f->nodes || f->level == layers) {
+    return SP_OK;
   }
+  SP_TRY(sp_forward_next_nodes(f, err));
+  *done = f->level == layers;
+  if (!*done) {
+    return SP_OK;
+  }
+  f->targets = f->outputs.targets;
+  f->cls_rows = f->outputs.cls_rows;
+  return queue_results(f, err);
+}
+
+static void copy_nodes(const struct sp_forward *f, float *logp, float *cls) {
+  const struct sp_node_outputs *out = &f->outputs;
+  for (size_t t = 0; t < out->plan_targets; t++) {
+    logp[t] = f->logp_host[out->place_of_target[t]];
+  }
+  for (size_t r = 0; r < out->plan_cls; r++) {
+    cls[r] = f->cls_host[out->place_of_cls[r]];
+  }
+}
+
+static void copy_plain(const struct sp_forward *f, float *logp, float *cls, uint32_t *bits) {
   if (f->targets > 0) {
     memcpy(logp, f->logp_host, f->targets * sizeof *logp);
   }
@@ -95,6 +124,23 @@ enum sp_status sp_forward_end(struct sp_forward *f, float *logp, float *cls, uin
   }
   if (f->rule.trace) {
     memcpy(bits, f->bits_host, f->tokens * f->weights->config.layers * sizeof *bits);
+  }
+}
+
+enum sp_status sp_forward_end(struct sp_forward *f, float *logp, float *cls, uint32_t *bits,
+                              struct sp_error *err) {
+  for (bool done = false; !done;) {
+    SP_TRY(sp_forward_advance(f, &done, err));
+  }
+  f->in_flight = false;
+  SP_TRY(f->device->backend->finish(f->stream, err));
+  if (sp_forward_is_dynamic(f) && *f->nan_host != 0) {
+    return sp_fail(err, SP_EMODEL, "a lookahead scheduler of the model gives NaN");
+  }
+  if (f->nodes) {
+    copy_nodes(f, logp, cls);
+  } else {
+    copy_plain(f, logp, cls, bits);
   }
   return SP_OK;
 }
@@ -116,4 +162,9 @@ double sp_forward_flops(const struct sp_model_config *c, unsigned savings, doubl
   double last = tokens * 4 * d * d + asking * (per_row + 4 * d * mean_len);
   double logits = head ? mlm_rows : (mlm_rows > 0 ? tokens : 0);
   return inner + last + logits * (2 * d * d + 2 * d * (double)c->vocab_size);
+}
+
+double sp_forward_node_flops(const struct sp_model_config *c, double nodes, double mlm_rows) {
+  double d = (double)c->hidden, ffn = (double)c->ffn;
+  return nodes * (8 * d * d + 4 * d * ffn) + mlm_rows * (2 * d * d + 2 * d * (double)c->vocab_size);
 }

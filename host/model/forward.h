@@ -9,6 +9,7 @@
 
 #include "batch.h"
 #include "lookahead.h"
+#include "nodes.h"
 #include "weights.h"
 
 #ifdef __cplusplus
@@ -21,8 +22,9 @@ enum sp_saving {
   SP_SAVING_TRIM = 2,   /* the last layer's q, output and feed-forward run at scored rows only */
   SP_SAVING_PACK = 4,   /* no padding */
   SP_SAVING_DEDUPE = 8, /* equal hypotheses and equal copies once */
-  SP_SAVING_ALL = 15,
-  SP_N_SAVINGS = 4
+  SP_SAVING_NODES = 16, /* equal nodes once, under bounded lookahead (without any other: off too) */
+  SP_SAVING_ALL = 31,
+  SP_N_SAVINGS = 5
 };
 
 struct sp_forward;
@@ -50,9 +52,19 @@ void sp_forward_destroy(struct sp_forward *forward);
  * the forward can only be destroyed. */
 SP_MUST_CHECK enum sp_status sp_forward_begin(struct sp_forward *forward,
                                               const struct sp_batch *batch, struct sp_error *err);
-/* Waits for the batch that was begun. logp (N) log-probabilities of the targets, cls (cls_rows)
+/* The same by distinct nodes: `nodes`, begun on a batch that gave `inputs`, goes through its levels
+ * while the batch does, and is looked at until the end. The rule's lookahead must fit nodes. */
+SP_MUST_CHECK enum sp_status sp_forward_begin_nodes(struct sp_forward *forward,
+                                                    struct sp_nodes *nodes,
+                                                    const struct sp_node_inputs *inputs,
+                                                    struct sp_error *err);
+/* Goes on by a layer; *done when nothing is left to queue. A plain batch is done at once. */
+SP_MUST_CHECK enum sp_status sp_forward_advance(struct sp_forward *forward, bool *done,
+                                                struct sp_error *err);
+/* Goes on to the end and waits for the batch that was begun. logp (N) log-probabilities of the targets, cls (cls_rows)
  * outputs of the scalar head, and where the rule traces, bits (L, T) of every layer's scheduler at
- * every token, else NULL; all host memory, in the batch's order. SP_EMODEL when a scheduler gives
+ * every token, else NULL; all host memory, in the batch's order. By nodes, logp and cls have the
+ * plan's order, and bits are left alone: sp_nodes_trace has them. SP_EMODEL when a scheduler gives
  * NaN. */
 SP_MUST_CHECK enum sp_status sp_forward_end(struct sp_forward *forward, float *logp, float *cls,
                                             uint32_t *bits, struct sp_error *err);
@@ -65,6 +77,8 @@ SP_MUST_CHECK enum sp_status sp_forward_run(struct sp_forward *forward,
  * squared lengths, `rows` scored rows of which `mlm_rows` reach the vocabulary. */
 double sp_forward_flops(const struct sp_model_config *config, unsigned savings, double tokens,
                         double sum_sq, double rows, double mlm_rows);
+/* The same for distinct nodes, of which mlm_rows reach the vocabulary; attention apart. */
+double sp_forward_node_flops(const struct sp_model_config *config, double nodes, double mlm_rows);
 
 #ifdef __cplusplus
 }

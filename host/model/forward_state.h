@@ -55,6 +55,10 @@ struct sp_forward {
   struct sp_forward_inputs in; /* of the batch in flight */
   size_t targets, cls_rows, tokens;
   bool in_flight;
+
+  struct sp_nodes *nodes; /* the batch's, where it goes by distinct nodes; else NULL */
+  size_t level, rows;     /* layers that are queued, and rows of the last one */
+  struct sp_node_outputs outputs;
 };
 
 static inline bool sp_forward_is_masked(const struct sp_forward *f) {
@@ -105,5 +109,13 @@ SP_MUST_CHECK enum sp_status sp_forward_cls_head(struct sp_forward *f, const uin
 /* Queues the whole of a packed batch, up to the heads' outputs. */
 SP_MUST_CHECK enum sp_status sp_forward_plain(struct sp_forward *f, const struct sp_batch *batch,
                                               struct sp_error *err);
+
+/* ---- forward_nodes.c ---- */
+
+SP_MUST_CHECK enum sp_status sp_forward_embed_nodes(struct sp_forward *f,
+                                                    const struct sp_node_inputs *inputs,
+                                                    struct sp_error *err);
+/* Queues layer f->level, and after the last one the heads; waits first where it must. */
+SP_MUST_CHECK enum sp_status sp_forward_next_nodes(struct sp_forward *f, struct sp_error *err);
 
 #endif

@@ -65,8 +65,8 @@ enum sp_status sp_lookahead_parse(const char *text, struct sp_lookahead *out,
     }
   }
   return sp_fail(err, SP_EUSAGE,
-                 "mask '%s' is unknown; it takes full, causal, layerwise:R[,R..] with R from 1 to %d "
-                 "(0 too in a list), chunked:C with C from 1 to %d, or dynamic",
+                 "--mask '%s' is unknown; it takes model, full, causal, layerwise:R[,R..] with R from "
+                 "1 to %d (0 too in a list), chunked:C with C from 1 to %d, or dynamic",
                  text, SP_MAX_REACH, most_chunk);
 }
 
@@ -82,7 +82,6 @@ static void SP_PRINTF(4, 5) add(char *out, size_t room, size_t *at, const char *
 }
 
 size_t sp_lookahead_print(const struct sp_lookahead *rule, char *out, size_t room) {
-  static const char *const views[] = {"bound", "last-layer", "hidden"};
   size_t at = 0;
   add(out, room, &at, "%s", policies[rule->policy].name);
   for (size_t i = 0; i < rule->n_reach; i++) {
@@ -98,9 +97,32 @@ size_t sp_lookahead_print(const struct sp_lookahead *rule, char *out, size_t roo
     add(out, room, &at, " span:%.9g", (double)rule->tau);
   }
   if (rule->cls_last || rule->cls_view != SP_CLS_BOUND) {
-    add(out, room, &at, " cls:%s,%s", rule->cls_last ? "last" : "first", views[rule->cls_view]);
+    add(out, room, &at, " cls:%s,%s", rule->cls_last ? "last" : "first",
+        sp_lookahead_cls_view_name(rule));
   }
   return at;
+}
+
+void sp_lookahead_simplify(struct sp_lookahead *rule) {
+  for (size_t l = 1; l < rule->n_reach; l++) {
+    if (rule->reach[l] != rule->reach[0]) {
+      return;
+    }
+  }
+  rule->n_reach = sp_min_size(rule->n_reach, 1);
+  if (rule->policy == SP_MASK_LAYERWISE && rule->reach[0] == 0) {
+    rule->policy = SP_MASK_CAUSAL;
+    rule->n_reach = 0;
+  }
+}
+
+const char *sp_lookahead_cls_view_name(const struct sp_lookahead *rule) {
+  static const char *const names[] = {"bound", "last-layer", "hidden"};
+  return names[rule->cls_view];
+}
+
+const char *sp_lookahead_policy_name(enum sp_mask_policy policy) {
+  return policies[policy].name;
 }
 
 bool sp_lookahead_equal(const struct sp_lookahead *a, const struct sp_lookahead *b) {

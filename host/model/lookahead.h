@@ -35,9 +35,18 @@ struct sp_lookahead {
  * what is taken. */
 SP_MUST_CHECK enum sp_status sp_lookahead_parse(const char *text, struct sp_lookahead *out,
                                                 struct sp_error *err);
+#define SP_LOOKAHEAD_TEXT 2048 /* bytes that hold any rule as text */
 /* As parse reads it, with the properties that the words cannot say: what a signature records. `out`
  * has room for `room` bytes; returns the length without the end, cut at the room. */
 size_t sp_lookahead_print(const struct sp_lookahead *rule, char *out, size_t room);
+/* One reach for all layers where every layer has the same, and causal where none looks ahead: rules that
+ * mask alike print alike. */
+void sp_lookahead_simplify(struct sp_lookahead *rule);
+/* "full", "causal", "layerwise", "chunked", "dynamic" */
+const char *sp_lookahead_policy_name(enum sp_mask_policy policy);
+/* Its cls_view: "bound", "last-layer", "hidden" */
+const char *sp_lookahead_cls_view_name(const struct sp_lookahead *rule);
+/* Whether they mask alike, both as simplify leaves them. */
 bool sp_lookahead_equal(const struct sp_lookahead *a, const struct sp_lookahead *b);
 
 /* R or C of a layer; 0 where the policy has none. */

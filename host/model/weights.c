@@ -113,6 +113,24 @@ static enum sp_status make_embedding(struct packer *p, const struct sp_checkpoin
                                       c->max_positions, c->hidden, out, p->err);
 }
 
+static enum sp_status make_dense(struct packer *p, const struct sp_ckpt_linear *from,
+                                 enum sp_activation activation, struct sp_dense **out) {
+  SP_TRY(stack(p, &from, 1));
+  return p->backend->dense_create(p->device, p->weight, p->bias, from->out, from->in, activation,
+                                  out, p->err);
+}
+
+/* The last of a scheduler's layers gives its logits. */
+static enum sp_status make_scheduler(struct packer *p, const struct sp_model_config *c,
+                                     const struct sp_bert_layer *from, struct sp_layer *to) {
+  for (size_t i = 0; i < from->n_scheduler; i++) {
+    enum sp_activation act = i + 1 < from->n_scheduler ? c->scheduler_act : SP_ACT_NONE;
+    SP_TRY(make_dense(p, &from->scheduler[i], act, &to->scheduler[i]));
+    to->n_scheduler++;
+  }
+  return SP_OK;
+}
+
 static enum sp_status make_layer(struct packer *p, const struct sp_model_config *c,
                                  const struct sp_bert_layer *from, bool last, struct sp_layer *to) {
   const struct sp_ckpt_linear *qkv[] = {&from->q, &from->k, &from->v};
@@ -128,7 +146,8 @@ static enum sp_status make_layer(struct packer *p, const struct sp_model_config 
   SP_TRY(make_linear(p, up, 1, c->act, rows, false, &to->up));
   SP_TRY(make_linear(p, down, 1, SP_ACT_NONE, rows, true, &to->down));
   SP_TRY(make_norm(p, &from->attention_norm, c->layer_norm_eps, &to->attention_norm));
-  return make_norm(p, &from->output_norm, c->layer_norm_eps, &to->output_norm);
+  SP_TRY(make_norm(p, &from->output_norm, c->layer_norm_eps, &to->output_norm));
+  return make_scheduler(p, c, from, to);
 }
 
 static enum sp_status make_mlm(struct packer *p, const struct sp_checkpoint *from,
@@ -150,10 +169,7 @@ static enum sp_status make_cls(struct packer *p, const struct sp_checkpoint *fro
   }
   for (size_t i = 0; i < from->cls.n_layers; i++) {
     const struct sp_cls_layer *layer = &from->cls.layers[i];
-    const struct sp_ckpt_linear *parts[] = {&layer->linear};
-    SP_TRY(stack(p, parts, 1));
-    SP_TRY(p->backend->dense_create(p->device, p->weight, p->bias, layer->linear.out,
-                                    layer->linear.in, layer->act, &to->cls[i], p->err));
+    SP_TRY(make_dense(p, &layer->linear, layer->act, &to->cls[i]));
     to->n_cls++;
   }
   return SP_OK;
@@ -225,6 +241,9 @@ void sp_weights_destroy(struct sp_weights *weights) {
     }
     b->norm_destroy(layer->attention_norm);
     b->norm_destroy(layer->output_norm);
+    for (size_t i = 0; i < layer->n_scheduler; i++) {
+      b->dense_destroy(layer->scheduler[i]);
+    }
   }
   for (size_t i = 0; i < weights->n_cls; i++) {
     b->dense_destroy(weights->cls[i]);

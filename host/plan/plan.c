@@ -12,6 +12,8 @@
 struct seq_node {
   uint32_t base, mask_lo, mask_hi;
   uint32_t first_row, last_row;
+  bool traced;
+  uint32_t place; /* once laid out */
 };
 struct row_node {
   uint32_t position;
@@ -54,7 +56,7 @@ static enum sp_status find_bounds(const struct sp_plan_hyp *hyps, size_t n_hyps,
                                   const struct sp_plan_rule *rule, struct bounds *bounds,
                                   struct sp_error *err) {
   unsigned masked = count_bits(rule->methods & (1u << SP_PLL | 1u << SP_PLL_L2R));
-  unsigned plain = count_bits(rule->methods) - masked;
+  unsigned plain = count_bits(rule->methods) - masked + rule->trace;
   *bounds = (struct bounds){0};
   for (size_t h = 0; h < n_hyps; h++) {
     bounds->base_tokens += (size_t)hyps[h].n + 2;
@@ -91,6 +93,7 @@ static void add_text(struct builder *b, const struct sp_plan_hyp *hyp) {
   memcpy(plan->base_ids + start + 1, hyp->ids, hyp->n * sizeof(int32_t));
   memcpy(b->base_word + start + 1, hyp->word, hyp->n * sizeof(uint32_t));
   plan->base_ids[start + 1 + hyp->n] = b->rule->sep;
+  plan->base_list[plan->bases] = hyp->list;
   plan->bases++;
   plan->base_start[plan->bases] = start + hyp->n + 2;
 }
@@ -171,7 +174,7 @@ static uint64_t masked_hash(const struct builder *b, uint64_t plain, uint32_t ba
 }
 
 static uint32_t append_sequence(struct builder *b, uint32_t base, uint32_t lo, uint32_t hi) {
-  b->seqs[b->n_seqs] = (struct seq_node){base, lo, hi, NONE, NONE};
+  b->seqs[b->n_seqs] = (struct seq_node){base, lo, hi, NONE, NONE, false, 0};
   return b->n_seqs++;
 }
 
@@ -270,7 +273,17 @@ static void add_maskless(struct builder *b, uint32_t base) {
 static void add_cls(struct builder *b, uint32_t base) {
   uint64_t hash = b->rule->dedupe ? plain_hash(b->plan, base) : 0;
   uint32_t seq = add_sequence(b, base, 0, 0, hash);
-  b->plan->result[b->n_results++] = add_row(b, seq, 0, true);
+  uint32_t at = b->rule->cls_last ? sp_plan_base_len(b->plan, base) - 1 : 0;
+  b->plan->result[b->n_results++] = add_row(b, seq, at, true);
+}
+
+/* The sequence needs no row of its own; it is no copy that a method asks for. */
+static void add_trace(struct builder *b, uint32_t base) {
+  uint64_t hash = b->rule->dedupe ? plain_hash(b->plan, base) : 0;
+  uint32_t seq = add_sequence(b, base, 0, 0, hash);
+  b->plan->copies--;
+  b->seqs[seq].traced = true;
+  b->plan->base_trace[base] = seq;
 }
 
 static void add_copies(struct builder *b) {
@@ -289,10 +302,21 @@ static void add_copies(struct builder *b) {
         add_cls(b, base);
       }
     }
+    if (b->rule->trace) {
+      add_trace(b, base);
+    }
   }
 }
 
 /* ---- layout ---- */
+
+static uint32_t *order_by_appearance(struct builder *b) {
+  uint32_t *order = sp_arena_alloc(&b->plan->arena, b->n_seqs, sizeof *order);
+  for (uint32_t s = 0; order && s < b->n_seqs; s++) {
+    order[s] = s;
+  }
+  return order;
+}
 
 /* Indices of the sequences, longest first, stable: a counting sort. */
 static uint32_t *order_by_length(struct builder *b) {
@@ -337,10 +361,14 @@ static void lay_out(struct builder *b, const uint32_t *order) {
   plan->row_target[0] = 0;
   plan->row_cls[0] = 0;
   for (uint32_t i = 0; i < b->n_seqs; i++) {
-    const struct seq_node *node = &b->seqs[order[i]];
+    struct seq_node *node = &b->seqs[order[i]];
+    uint32_t len = sp_plan_base_len(plan, node->base);
+    node->place = i;
     plan->sequence[i] =
-        (struct sp_sequence){node->base, node->mask_lo, node->mask_hi, (uint32_t)plan->rows};
-    plan->tokens += sp_plan_base_len(plan, node->base);
+        (struct sp_sequence){node->base, node->mask_lo, node->mask_hi, (uint32_t)plan->rows,
+                             node->traced ? (uint32_t)plan->traced : NONE};
+    plan->tokens += len;
+    plan->traced += node->traced ? len : 0;
     for (uint32_t r = node->first_row; r != NONE; r = b->rows[r].next) {
       lay_out_row(b, &b->rows[r]);
     }
@@ -354,6 +382,9 @@ static void place_results(struct builder *b) {
   struct sp_plan *plan = b->plan;
   for (uint32_t base = 0; base < plan->bases; base++) {
     uint32_t n = sp_plan_base_len(plan, base) - 2;
+    if (b->rule->trace) {
+      plan->base_trace[base] = b->seqs[plan->base_trace[base]].place;
+    }
     for (int m = 0; m < SP_METHOD_COUNT; m++) {
       if (!has(b->rule, (enum sp_method)m)) {
         continue;
@@ -375,6 +406,7 @@ static bool allocate(struct builder *b, size_t n_hyps, const struct bounds *boun
   TAKE(plan->base_ids, bounds->base_tokens);
   TAKE(b->base_word, bounds->base_tokens);
   TAKE(plan->base_start, n_hyps + 1);
+  TAKE(plan->base_list, n_hyps);
   TAKE(plan->hyp_base, n_hyps);
   TAKE(plan->sequence, bounds->seqs + 1);
   TAKE(plan->row_position, rows);
@@ -389,6 +421,9 @@ static bool allocate(struct builder *b, size_t n_hyps, const struct bounds *boun
     if (has(b->rule, (enum sp_method)m)) {
       TAKE(plan->result_first[m], n_hyps);
     }
+  }
+  if (b->rule->trace) {
+    TAKE(plan->base_trace, n_hyps);
   }
 #undef TAKE
   return ok && sp_intern_init(&b->seq_table, arena, b->rule->dedupe ? bounds->seqs : 0);
@@ -408,7 +443,7 @@ enum sp_status sp_plan_build(struct sp_plan *plan, const struct sp_plan_hyp *hyp
   plan->base_start[0] = 0;
   SP_TRY(add_texts(&b, hyps, n_hyps, err));
   add_copies(&b);
-  const uint32_t *order = order_by_length(&b);
+  const uint32_t *order = rule->keep_lists ? order_by_appearance(&b) : order_by_length(&b);
   if (!order) {
     return sp_fail_memory(err, b.n_seqs * sizeof *order);
   }

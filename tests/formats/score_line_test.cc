@@ -250,6 +250,60 @@ TEST_F(ScoreParser, RefusesEverythingElse) {
   }
 }
 
+sp_latency_stats Latency() {
+  return {{3.25, 3, 4, 5, 5, 3.5, kNaN, 0, 12, 0.1}};
+}
+const std::string kLatency =
+    R"({"mean":3.25,"p50":3,"p90":4,"p99":5,"max":5,"emission_mean":3.5,"clipped_mean":null,)"
+    R"("clipped":0,"outputs":12,"upl":0.1})";
+
+TEST_F(ScoreParser, LatencyGoesThroughALine) {
+  sp_latency_stats of_hyp = Latency(), of_list = Latency();
+  of_list.value[SP_LATENCY_OUTPUTS] = 1 << 30;
+  std::vector<sp_hyp_score> hyps(2);
+  hyps[0].latency = &of_hyp;
+  hyps[1].rank = 1;
+  sp_buf out{};
+  EXPECT_SP_OK(sp_score_line_write(&out, Text("u"), hyps.data(), 2, 0, &err));
+  EXPECT_SP_OK(sp_score_line_add_latency(&out, &of_list, &err));
+  std::string line(out.data, out.len);
+  sp_buf_release(&out);
+  EXPECT_EQ(line.rfind(R"({"id":"u","hyps":[{"i":0,"n":0,"latency":)" + kLatency +
+                           R"(},{"i":1,"n":0}],"latency":{"mean":3.25,)", 0), 0u) << line;
+  ASSERT_EQ(line.back(), '\n');
+  ASSERT_SP_OK(Parse(line.substr(0, line.size() - 1)));
+  ASSERT_NE(line_.hyps[0].latency, nullptr);
+  EXPECT_EQ(line_.hyps[1].latency, nullptr);
+  EXPECT_EQ(line_.hyps[0].latency->value[SP_LATENCY_MEAN], 3.25);
+  EXPECT_TRUE(std::isnan(line_.hyps[0].latency->value[SP_LATENCY_CLIPPED_MEAN]));
+  ASSERT_NE(line_.latency, nullptr);
+  EXPECT_EQ(line_.latency->value[SP_LATENCY_OUTPUTS], 1 << 30);
+  ASSERT_SP_OK(Parse(R"({"id":"v","hyps":[]})"));
+  EXPECT_EQ(line_.latency, nullptr) << "left from the line before";
+}
+
+TEST_F(ScoreParser, RefusesOtherLatencies) {
+  auto with = [&](const std::string &latency) {
+    return Parse(R"({"id":"a","hyps":[{"i":0,"n":0,"latency":)" + latency + "}]}");
+  };
+  auto changed = [](const std::string &from, const std::string &to) {
+    std::string text = kLatency;
+    return text.replace(text.find(from), from.size(), to);
+  };
+  EXPECT_SP_OK(with(kLatency));
+  EXPECT_EQ(with("null"), SP_EDAMAGED);
+  EXPECT_EQ(with("{}"), SP_EDAMAGED);
+  EXPECT_EQ(with(changed(",\"p50\":3", "")), SP_EDAMAGED) << "a member is missing";
+  EXPECT_EQ(with(changed("\"p50\"", "\"mean\"")), SP_EDAMAGED) << "a member comes twice";
+  EXPECT_EQ(with(changed("\"p50\"", "\"p51\"")), SP_EDAMAGED);
+  EXPECT_EQ(with(changed(":12", ":-12")), SP_EDAMAGED);
+  EXPECT_EQ(with(changed(":12", ":1.5")), SP_EDAMAGED);
+  EXPECT_EQ(with(changed(":12", ":null")), SP_EDAMAGED);
+  EXPECT_EQ(with(changed("3.25", "\"3\"")), SP_EDAMAGED);
+  EXPECT_EQ(Parse(R"({"id":"a","hyps":[],"latency":)" + kLatency + R"(,"latency":)" + kLatency + "}"),
+            SP_EDAMAGED);
+}
+
 TEST_F(ScoreParser, RefusesHalfASurrogatePair) {
   EXPECT_EQ(Parse("{\"id\":\"\\ud800\",\"hyps\":[]}"), SP_EDAMAGED);
   EXPECT_EQ(Parse("{\"id\":\"\\udc00\",\"hyps\":[]}"), SP_EDAMAGED);

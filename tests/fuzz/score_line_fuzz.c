@@ -10,6 +10,15 @@ static bool same_bits(const float *a, const float *b) {
   return memcmp(a, b, sizeof *a) == 0 || (*a != *a && *b != *b);
 }
 
+static bool same_latency(const struct sp_latency_stats *a, const struct sp_latency_stats *b) {
+  bool same = !a == !b;
+  for (int m = 0; same && a && m < SP_LATENCY_MEMBERS; m++) {
+    float of_a = (float)a->value[m], of_b = (float)b->value[m];
+    same = same_bits(&of_a, &of_b);
+  }
+  return same;
+}
+
 /* Without the per-token lists, which the reader does not keep. */
 static void write_and_read_again(const struct sp_score_line *line) {
   struct sp_score_parser *parser;
@@ -18,12 +27,16 @@ static void write_and_read_again(const struct sp_score_line *line) {
   if (sp_score_parser_create(&parser, NULL) != SP_OK ||
       sp_score_line_write(&text, line->id, line->hyps, line->n_hyps, (1u << SP_METHOD_COUNT) - 1,
                           NULL) != SP_OK ||
+      (line->latency && sp_score_line_add_latency(&text, line->latency, NULL) != SP_OK) ||
       sp_score_parse(parser, (struct sp_text){text.data, text.len - 1}, &again, NULL) != SP_OK ||
       !sp_text_equal(line->id, again.id) || line->n_hyps != again.n_hyps ||
-      line->n_tokens != again.n_tokens) {
+      line->n_tokens != again.n_tokens || !same_latency(line->latency, again.latency)) {
     abort();
   }
   for (size_t k = 0; k < line->n_hyps; k++) {
+    if (!same_latency(line->hyps[k].latency, again.hyps[k].latency)) {
+      abort();
+    }
     for (int m = 0; m < SP_METHOD_COUNT; m++) {
       if (!same_bits(&line->hyps[k].score[m], &again.hyps[k].score[m])) {
         abort();

@@ -101,7 +101,7 @@ TEST_P(Lookahead, NoSavingChangesAScore) {
   for (sp_lookahead rule :
        {Rule(SP_MASK_CAUSAL, 0), Rule(SP_MASK_LAYERWISE, 2), Rule(SP_MASK_CHUNKED, 7)}) {
     std::vector<Scores> all = Score(40, rule);
-    for (unsigned without : {SP_SAVING_HEAD, SP_SAVING_TRIM, SP_SAVING_PACK, SP_SAVING_DEDUPE})
+    for (unsigned without : {SP_SAVING_HEAD, SP_SAVING_TRIM, SP_SAVING_PACK, SP_SAVING_DEDUPE, SP_SAVING_NODES})
       EXPECT_EQ(Score(40, rule, SP_SAVING_ALL & ~without), all) << "without " << without;
   }
 }

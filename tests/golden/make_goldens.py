@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the score goldens of this folder and checks the two oracles against each other.
 
-    make_goldens.py [small] [variants] [base]      (all three without a name)
+    make_goldens.py [small] [variants] [lookahead] [base]      (all of them without a name)
 
 README.md describes the files. Needs the packages of requirements.txt. oracle_rounded.py comes after it.
 """
@@ -49,6 +49,46 @@ VARIANTS = {
     "cls-raw-two-dense-gelu": dict(arch="cls", classifier_hidden=2, seed=18,
                                    config_extra='"classifier_act": "gelu"'),
     "both-heads": dict(arch="both", pooler=True, seed=19),
+}
+LOOKAHEAD_LENGTHS = (1, 2, 5, 13, 24)
+LOOKAHEAD_LONG_LENGTHS = (61, 66, 3, 12)
+
+
+def looking(rule, **given):
+    """Options of a random model with the "lookahead" of its config."""
+    return {"arch": "both", "pooler": True, **given, "config_extra": '"lookahead": ' + json.dumps(rule)}
+
+
+def dynamic(rule, **given):
+    reaches = rule.get("layers", [rule["max"]])
+    return looking({"policy": "dynamic", **rule}, scheduler=",".join(map(str, reaches)),
+                   scheduler_hidden=rule.get("hidden_size", 0), **given)
+
+
+# No decision of a dynamic one may be so close to zero that float32 could turn it: hence some seeds.
+LOOKAHEAD = {
+    "causal": looking({"policy": "causal", "cls": "last"}, layers=3, seed=40),
+    "causal-left": looking({"policy": "causal", "left": 3, "cls_view": "last-layer"}, layers=3, seed=41),
+    "layerwise": looking({"policy": "layerwise", "max": 2}, layers=3, seed=42),
+    "layerwise-each": looking({"policy": "layerwise", "max": 4, "layers": [4, 0, 1], "left": 6,
+                               "cls_view": "last-layer"}, layers=3, seed=43),
+    "chunked": looking({"policy": "chunked", "chunk": 4, "cls_view": "hidden"}, layers=3, seed=44),
+    "chunked-left": looking({"policy": "chunked", "chunk": 5, "left": 2, "cls": "last",
+                             "cls_view": "hidden"}, layers=3, seed=45),
+    "chunked-last": looking({"policy": "chunked", "chunk": 3, "cls": "last",
+                             "cls_view": "last-layer"}, layers=2, seed=46),
+    "dynamic": dynamic({"max": 2}, seed=47),
+    "dynamic-left": dynamic({"max": 3, "left": 4, "cls": "last"}, layers=3, seed=60),
+    "dynamic-each": dynamic({"max": 3, "layers": [2, 0, 3], "left": 6, "cls_view": "last-layer"},
+                            layers=3, seed=49),
+    "dynamic-span": dynamic({"max": 4, "cells": "span", "tau": 2.5, "cls_view": "hidden"}, seed=50),
+    "dynamic-hidden-layer": dynamic({"max": 2, "hidden_size": 24, "cls": "last",
+                                     "cls_view": "hidden"}, seed=58),
+    "dynamic-hidden-gelu": dynamic({"max": 3, "cells": "span", "hidden_size": 12, "hidden_act": "gelu",
+                                    "left": 8, "cls": "last", "cls_view": "last-layer"}, seed=52),
+    "layerwise-long": looking({"policy": "layerwise", "max": 32}, arch="mlm", positions=172, seed=53),
+    "dynamic-long": dynamic({"max": 32, "layers": [1, 32], "left": 40}, arch="mlm", positions=172,
+                            seed=56),
 }
 
 
@@ -132,10 +172,14 @@ def make_small():
          [{"name": "small", "path": "bench/data/model", "methods": MASKED, "cases": scored}])
 
 
+def methods_of(options):
+    return {"mlm": MASKED, "cls": ["cls"], "both": MASKED + ["cls"]}[options["arch"]]
+
+
 def make_variant(name, given):
     options = {**random_model.DEFAULTS, **given}
     lengths = LONG_LENGTHS if name == "long" else (1, 2, 5, 13, 30)
-    methods = {"mlm": MASKED, "cls": ["cls"], "both": MASKED + ["cls"]}[options["arch"]]
+    methods = methods_of(options)
     cases = random_cases(lengths, options["vocab"], options["seed"])
     with tempfile.TemporaryDirectory() as directory:
         random_model.write(directory, **options)
@@ -148,6 +192,24 @@ def make_variant(name, given):
 def make_variants():
     save("scores_variants.json", "NumPy float64, random models",
          [make_variant(name, given) for name, given in VARIANTS.items()])
+
+
+def make_lookahead_model(name, given):
+    """transformers has no such masks: NumPy alone."""
+    options = {**random_model.DEFAULTS, **given}
+    methods = methods_of(options)
+    lengths = LOOKAHEAD_LONG_LENGTHS if "long" in name else LOOKAHEAD_LENGTHS
+    cases = random_cases(lengths, options["vocab"], options["seed"])
+    with tempfile.TemporaryDirectory() as directory:
+        random_model.write(directory, **options)
+        scored = by_numpy(directory, cases, methods)
+    print(f"{name}: {len(cases)} cases", flush=True)
+    return {"name": name, "random": given, "methods": methods, "cases": scored}
+
+
+def make_lookahead():
+    save("scores_lookahead.json", "NumPy float64, random models under lookahead masks",
+         [make_lookahead_model(name, given) for name, given in LOOKAHEAD.items()])
 
 
 def make_base():
@@ -166,7 +228,8 @@ def make_base():
 
 
 def main(names):
-    makers = {"small": make_small, "variants": make_variants, "base": make_base}
+    makers = {"small": make_small, "variants": make_variants, "lookahead": make_lookahead,
+              "base": make_base}
     for name in names or makers:
         makers[name]()
 

@@ -16,6 +16,8 @@ import sys
 
 import numpy as np
 
+from oracle_lookahead import Lookahead
+
 erf = np.frompyfunc(math.erf, 1, 1)
 
 
@@ -70,6 +72,10 @@ class Model:
         self.cls, self.sep, self.mask = (pieces.index(p) for p in ("[CLS]", "[SEP]", "[MASK]"))
         self.act = ACTIVATIONS[self.config.get("hidden_act", "gelu")]
         self.eps = self.config.get("layer_norm_eps", 1e-12)
+        self.lookahead = Lookahead(self.config)
+        # For oracle_steady.py: (what is seen, own decisions) of every layer of every pass, and decisions
+        # to take instead, in this order.
+        self.trace, self.given = [], None
 
     def product(self, x, weight):
         """x: (.., K), weight: (N, K)"""
@@ -96,8 +102,25 @@ class Model:
         scaled = centred / np.sqrt(variance + self.eps)
         return scaled * self.tensors[name + ".weight"] + self.tensors[name + ".bias"]
 
-    def attention(self, x, base):
-        """x: (B, S, D)"""
+    def decisions(self, x, layer):
+        """A scheduler's, on the layer's input (B, S, D): (B, S, R), the bit is set from 0 on."""
+        base, between = f"bert.encoder.layer.{layer}.lookahead.", self.lookahead.rule.get("hidden_act")
+        if self.lookahead.rule.get("hidden_size"):
+            x = ACTIVATIONS[between or "tanh"](self.head(x, base + "hidden")).astype(self.TYPE)
+        return self.lookahead.decisions(self.head(x, base + "dense"))
+
+    def seen(self, x, layer):
+        """What rows see in a layer, by its input."""
+        made = bits = None
+        if self.lookahead.is_scheduled(layer):
+            made = self.decisions(x, layer)
+            bits = (made if self.given is None else self.given.pop(0)) >= 0
+        seen = self.lookahead.seen(layer, x.shape[1], bits)
+        self.trace.append((seen, made))
+        return seen
+
+    def attention(self, x, base, seen):
+        """x: (B, S, D); seen: (1 or B, S, S)"""
         heads = self.config.get("num_attention_heads", 12)
         batch, length, width = x.shape
 
@@ -107,6 +130,7 @@ class Model:
 
         query, key, value = split("query"), split("key"), split("value")
         scores = self.mix(query, key.transpose(0, 1, 3, 2)) / math.sqrt(width // heads)
+        scores = np.where(seen[:, None], scores, -np.inf).astype(scores.dtype)
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
         mixed = self.mix(weights, value).transpose(0, 2, 1, 3).reshape(batch, length, width)
@@ -120,7 +144,7 @@ class Model:
         x = self.norm(words + positions + types, "bert.embeddings.LayerNorm")
         for i in range(self.config.get("num_hidden_layers", 12)):
             base = f"bert.encoder.layer.{i}."
-            x = self.attention(x, base + "attention.")
+            x = self.attention(x, base + "attention.", self.seen(x, i))
             inner = self.act(self.dense(x, base + "intermediate.dense"))
             x = self.norm(x + self.dense(inner, base + "output.dense"), base + "output.LayerNorm")
         return x
@@ -163,7 +187,7 @@ class Model:
         return [float(p) for p in self.log_probs(rows)[np.arange(len(ids)), ids]]
 
     def classify(self, ids, _word):
-        x = self.encode(self.wrap(ids)[None])[0, 0]
+        x = self.encode(self.wrap(ids)[None])[0, self.lookahead.cls_position()]
         if "bert.pooler.dense.weight" in self.tensors:
             x = np.tanh(self.head(x, "bert.pooler.dense"))
         between = ACTIVATIONS[self.config.get("classifier_act", "tanh")]
@@ -181,6 +205,7 @@ def score(model, case, methods):
     """The case with one member a method: a list of log-probabilities, or a number for cls."""
     out = dict(case)
     for method in methods:
+        model.trace = []
         out[method] = Model.METHODS[method](model, case["ids"], case["word"])
     return out
 

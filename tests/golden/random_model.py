@@ -19,6 +19,7 @@ BLOCK = 1 << 20
 
 DEFAULTS = dict(layers=2, hidden=32, heads=2, ffn=64, vocab=100, positions=64, type_vocab=2, seed=1,
                 arch="mlm", dtype="f32", decoder="tied", pooler=False, classifier_hidden=0,
+                scheduler=None, scheduler_hidden=0, scheduler_percent=50,
                 gamma_beta=False, no_prefix=False, extra=False, shards=1, act="gelu", eps="1e-12",
                 config_extra=None, vocab_file=None)
 
@@ -82,6 +83,7 @@ class TensorList:
         self.norm("bert.embeddings.LayerNorm")
         for i in range(o["layers"]):
             self.layer(f"bert.encoder.layer.{i}.")
+            self.scheduler(i)
         if o["arch"] != "cls":
             self.mlm_head()
         if o["arch"] != "mlm":
@@ -117,6 +119,25 @@ class TensorList:
         self.linear(f"{base}intermediate.dense", ffn, hidden)
         self.linear(f"{base}output.dense", hidden, ffn)
         self.norm(f"{base}output.LayerNorm")
+
+    def scheduler(self, layer):
+        o, base = self.options, f"bert.encoder.layer.{layer}.lookahead."
+        outputs = [int(n) for n in o["scheduler"].split(",")] if o["scheduler"] else [0]
+        outputs = outputs[min(layer, len(outputs) - 1)]
+        inputs, percent = o["scheduler_hidden"] or o["hidden"], o["scheduler_percent"]
+        if outputs == 0:
+            return
+        if o["scheduler_hidden"]:
+            self.linear(base + "hidden", inputs, o["hidden"])
+        self.linear(base + "dense", outputs, inputs)
+        (*weight, factor, _), (*bias, small, _) = self.items[-2:]
+        offset = ONE if percent else -ONE
+        if 0 < percent < 100:
+            odds = percent / (100 - percent)
+            offset = math.floor(0.5 + 1024 * 0.8226 * math.log(odds)) * 4096
+        else:
+            factor = small = 0
+        self.items[-2:] = [(*weight, factor, 0), (*bias, small, offset)]
 
     def mlm_head(self):
         o = self.options

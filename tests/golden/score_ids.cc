@@ -29,12 +29,50 @@ struct Run {
   sp_batch batch{};
   sp_arena arena{};
   sp_forward *forward = nullptr;
+  sp_nodes *nodes = nullptr;
   ~Run() {
     sp_forward_destroy(forward);
+    sp_nodes_destroy(nodes);
     sp_arena_release(&arena);
     sp_plan_release(&plan);
   }
 };
+
+void RunPlain(Run *run, const sp_forward_rule &rule, std::vector<float> *logp,
+              std::vector<float> *cls) {
+  const bool pack = rule.savings & SP_SAVING_PACK;
+  sp_error err{};
+  size_t n_batches = 0;
+  sp_batch_range *ranges = sp_plan_cut(&run->plan, &rule.limits, pack, &n_batches);
+  if (!ranges || !sp_batch_init(&run->batch, &rule.limits, &run->arena))
+    throw std::runtime_error("out of memory");
+  for (size_t b = 0; b < n_batches; b++) {
+    sp_batch_fill(&run->batch, &run->plan, ranges[b], pack);
+    Check(sp_forward_run(run->forward, &run->batch, logp->data() + run->batch.first_target,
+                         cls->data() + run->batch.first_cls, nullptr, &err),
+          err);
+  }
+}
+
+void RunNodes(Run *run, const sp_forward_rule &rule, size_t layers, std::vector<float> *logp,
+              std::vector<float> *cls) {
+  const sp_nodes_rule nodes_rule{&rule.lookahead, layers, rule.limits, rule.mask_id};
+  sp_error err{};
+  Check(sp_nodes_create(&nodes_rule, &run->nodes, &err), err);
+  size_t n_batches = 0;
+  sp_batch_range *ranges = sp_nodes_cut(&run->plan, &nodes_rule, &n_batches);
+  if (!ranges)
+    throw std::runtime_error("out of memory");
+  for (size_t b = 0; b < n_batches; b++) {
+    sp_node_inputs inputs;
+    uint32_t row = run->plan.sequence[ranges[b].first].row_first;
+    sp_nodes_begin(run->nodes, &run->plan, ranges[b], &inputs);
+    Check(sp_forward_begin_nodes(run->forward, run->nodes, &inputs, &err), err);
+    Check(sp_forward_end(run->forward, logp->data() + run->plan.row_target[row],
+                         cls->data() + run->plan.row_cls[row], nullptr, &err),
+          err);
+  }
+}
 
 Scores Collect(const sp_plan &plan, size_t hyp, size_t tokens,
                const std::vector<std::string> &methods, const std::vector<float> &logp,
@@ -113,40 +151,75 @@ bool ScoringModel::HasDevice(const char *device) {
 
 std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
                                         const std::vector<std::string> &methods,
-                                        const sp_lookahead &lookahead,
-                                        unsigned savings) const {
+                                        const sp_lookahead &lookahead, unsigned savings) const {
   const sp_tokenizer_info *info = sp_tokenizer_get_info(parts_->tokenizer);
   const sp_batch_limits limits{1024, SP_PLAN_MAX_TARGETS * 1024};
-  sp_plan_rule rule{0, (savings & SP_SAVING_DEDUPE) != 0, info->cls, info->sep, info->mask};
-  const bool pack = savings & SP_SAVING_PACK;
+  sp_plan_rule rule{};
+  rule.dedupe = (savings & SP_SAVING_DEDUPE) != 0;
+  rule.cls_last = lookahead.cls_last;
+  rule.keep_lists = savings == SP_SAVING_ALL && sp_nodes_fits(&lookahead);
+  rule.cls = info->cls;
+  rule.sep = info->sep;
+  rule.mask = info->mask;
   std::vector<sp_plan_hyp> hyps;
   sp_error err{};
   Run run;
   for (const std::string &name : methods)
     rule.methods |= 1u << MethodOf(name);
   for (const GoldenCase &one : cases) {
-    hyps.push_back({one.ids.data(), one.word.data(), static_cast<uint32_t>(one.ids.size())});
+    hyps.push_back({one.ids.data(), one.word.data(), static_cast<uint32_t>(one.ids.size()), 0});
   }
   Check(sp_plan_build(&run.plan, hyps.data(), hyps.size(), &rule, &err), err);
-  size_t n_batches = 0;
-  sp_batch_range *ranges = sp_plan_cut(&run.plan, &limits, pack, &n_batches);
-  if (!ranges || !sp_batch_init(&run.batch, &limits, &run.arena)) {
-    throw std::runtime_error("out of memory");
-  }
   const sp_forward_rule forward_rule{limits, savings, lookahead, false, info->mask, info->pad};
   Check(sp_forward_create(parts_->weights, &forward_rule, &run.forward, &err), err);
   std::vector<float> logp(run.plan.targets), cls(run.plan.cls_rows);
-  for (size_t b = 0; b < n_batches; b++) {
-    sp_batch_fill(&run.batch, &run.plan, ranges[b], pack);
-    Check(sp_forward_run(run.forward, &run.batch, logp.data() + run.batch.first_target,
-                         cls.data() + run.batch.first_cls, nullptr, &err),
-          err);
-  }
+  if (rule.keep_lists)
+    RunNodes(&run, forward_rule, parts_->weights->config.layers, &logp, &cls);
+  else
+    RunPlain(&run, forward_rule, &logp, &cls);
   std::vector<Scores> out;
   for (size_t h = 0; h < cases.size(); h++) {
     out.push_back(Collect(run.plan, h, cases[h].ids.size(), methods, logp, cls));
   }
   return out;
+}
+
+const sp_lookahead &ScoringModel::lookahead() const {
+  return parts_->weights->config.lookahead;
+}
+
+std::vector<uint32_t> ScoringModel::Bits(const GoldenCase &one) const {
+  const sp_tokenizer_info *info = sp_tokenizer_get_info(parts_->tokenizer);
+  const sp_batch_limits limits{1024, SP_PLAN_MAX_TARGETS * 1024};
+  const size_t len = one.ids.size() + 2;
+  sp_plan_hyp hyp{};
+  hyp.ids = one.ids.data();
+  hyp.word = one.word.data();
+  hyp.n = static_cast<uint32_t>(one.ids.size());
+  sp_plan_rule rule{};
+  rule.methods = 1u << SP_MASKLESS;
+  rule.cls = info->cls;
+  rule.sep = info->sep;
+  rule.mask = info->mask;
+  sp_error err{};
+  Run run;
+  Check(sp_plan_build(&run.plan, &hyp, 1, &rule, &err), err);
+  size_t n_batches = 0;
+  sp_batch_range *ranges = sp_plan_cut(&run.plan, &limits, true, &n_batches);
+  if (!ranges || n_batches != 1 || !sp_batch_init(&run.batch, &limits, &run.arena)) {
+    throw std::runtime_error("no batch of one text");
+  }
+  const sp_forward_rule traced{limits, SP_SAVING_ALL, lookahead(), true, info->mask, info->pad};
+  Check(sp_forward_create(parts_->weights, &traced, &run.forward, &err), err);
+  sp_batch_fill(&run.batch, &run.plan, ranges[0], true);
+  std::vector<float> logp(run.plan.targets);
+  std::vector<uint32_t> bits(parts_->weights->config.layers * len);
+  Check(sp_forward_run(run.forward, &run.batch, logp.data(), nullptr, bits.data(), &err), err);
+  for (size_t at = 0; at < bits.size(); at++) {
+    size_t ahead = len - 1 - at % len;
+    bits[at] &= ahead < 32 ? (1u << ahead) - 1 : UINT32_MAX;
+  }
+  return bits;
 }
 
 }  // namespace sp_test

@@ -31,6 +31,10 @@ class ScoringModel {
                             const std::vector<std::string> &methods,
                             const sp_lookahead &lookahead = {},
                             unsigned savings = SP_SAVING_ALL) const;
+  // What the model's config says.
+  const sp_lookahead &lookahead() const;
+  // The schedulers' bits in the unmasked pass of a case: (L, tokens + 2), edges beyond its end 0.
+  std::vector<uint32_t> Bits(const GoldenCase &one) const;
 
  private:
   struct Parts;

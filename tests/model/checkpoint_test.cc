@@ -123,6 +123,21 @@ TEST_F(Checkpoint, RandomWeightsFollowTheStatedRule) {
   EXPECT_LE(std::fabs(std::sqrt(squares / 3200 * 32) - 2.8), 0.2);
 }
 
+TEST_F(Checkpoint, RandomSchedulersEqualThePythonTwins) {
+  const struct {
+    size_t hidden, percent;
+    uint64_t hash;
+  } cases[] = {{0, 30, 0x1d14a9003c175d21u}, {8, 75, 0x6863a479286ab64fu}, {0, 0, 0x66c4ea62f70a4f61u}};
+  for (const auto &one : cases) {
+    options_.scheduler = "2,3";
+    options_.scheduler_hidden = one.hidden;
+    options_.scheduler_percent = one.percent;
+    Write(options_);
+    std::string bytes = ReadFile(Dir() + "/model.safetensors");
+    EXPECT_EQ(sp_fnv1a(SP_FNV_START, bytes.data(), bytes.size()), one.hash) << one.percent;
+  }
+}
+
 // tests/golden/random_model.py writes the same bytes: these are hashes of its output.
 TEST_F(Checkpoint, RandomModelsEqualThePythonTwins) {
   sp_random_model many = options_;
@@ -376,6 +391,98 @@ TEST_F(Checkpoint, TheHashCoversEveryFile) {
     }
   }
   EXPECT_EQ(first, Open()->hash);
+}
+
+class SchedulerTensors : public Checkpoint {
+ protected:
+  // A model of two layers with these schedulers and this config.
+  void WriteScheduled(const char *scheduler, size_t hidden, const char *lookahead) {
+    options_.scheduler = scheduler;
+    options_.scheduler_hidden = hidden;
+    options_.config_extra = lookahead;
+    Write(options_);
+  }
+};
+
+TEST_F(SchedulerTensors, ArePartOfADynamicModel) {
+  uint64_t without = WriteAndOpen(options_)->parameters;
+  WriteScheduled("3", 0, R"("lookahead": {"policy": "dynamic", "max": 3})");
+  Handle model = Open();
+  ASSERT_TRUE(model) << err_.message;
+  EXPECT_EQ(model->n_extra, 0u);
+  EXPECT_EQ(model->scheduler_parameters, 2u * 3 * (32 + 1));
+  EXPECT_EQ(model->parameters, without + model->scheduler_parameters);
+  const sp_bert_layer &layer = model->layers[1];
+  ASSERT_EQ(layer.n_scheduler, 1u);
+  EXPECT_STREQ(layer.scheduler[0].weight->name, "bert.encoder.layer.1.lookahead.dense.weight");
+  EXPECT_STREQ(layer.scheduler[0].bias->name, "bert.encoder.layer.1.lookahead.dense.bias");
+  EXPECT_EQ(layer.scheduler[0].out, 3u);
+  EXPECT_EQ(layer.scheduler[0].in, 32u);
+}
+
+TEST_F(SchedulerTensors, MayHaveAHiddenLayerAndOwnReaches) {
+  options_.no_prefix = true;
+  WriteScheduled("0,3", 8, R"("lookahead": {"policy": "dynamic", "max": 4, "layers": [0, 3],
+                              "hidden_size": 8})");
+  Handle model = Open();
+  ASSERT_TRUE(model) << err_.message;
+  EXPECT_EQ(model->layers[0].n_scheduler, 0u);
+  const sp_bert_layer &layer = model->layers[1];
+  ASSERT_EQ(layer.n_scheduler, 2u);
+  EXPECT_STREQ(layer.scheduler[0].weight->name, "encoder.layer.1.lookahead.hidden.weight");
+  EXPECT_EQ(layer.scheduler[0].out, 8u);
+  EXPECT_EQ(layer.scheduler[0].in, 32u);
+  EXPECT_EQ(layer.scheduler[1].out, 3u);
+  EXPECT_EQ(layer.scheduler[1].in, 8u);
+  EXPECT_EQ(model->scheduler_parameters, 8u * 33 + 3u * 9);
+}
+
+TEST_F(SchedulerTensors, ThatAreMissingAreNamed) {
+  WriteScheduled("3,0", 0, R"("lookahead": {"policy": "dynamic", "max": 3})");
+  ExpectRefused(
+      "2 tensors are missing: bert.encoder.layer.1.lookahead.dense.weight, "
+      "bert.encoder.layer.1.lookahead.dense.bias");
+  WriteScheduled("3", 0, R"("lookahead": {"policy": "dynamic", "max": 3, "hidden_size": 8})");
+  ExpectRefused("4 tensors are missing: bert.encoder.layer.0.lookahead.hidden.weight");
+}
+
+TEST_F(SchedulerTensors, OfAWrongShapeAreNamed) {
+  WriteScheduled("3,2", 0, R"("lookahead": {"policy": "dynamic", "max": 3})");
+  ExpectRefused(
+      "tensor bert.encoder.layer.1.lookahead.dense.weight has shape (2, 32), the config needs "
+      "(3, 32)");
+  WriteScheduled("3", 8, R"("lookahead": {"policy": "dynamic", "max": 3, "hidden_size": 9})");
+  ExpectRefused(
+      "tensor bert.encoder.layer.0.lookahead.hidden.weight has shape (8, 32), the config needs "
+      "(9, 32)");
+}
+
+TEST_F(SchedulerTensors, WithoutAPolicyAreRefused) {
+  WriteScheduled("3", 0, nullptr);
+  ExpectRefused(
+      "tensor bert.encoder.layer.0.lookahead.dense.bias contradicts the lookahead policy of "
+      "config.json, full,");
+  WriteScheduled("3", 0, R"("lookahead": {"policy": "layerwise", "max": 3})");
+  ExpectRefused("contradicts the lookahead policy of config.json, layerwise:3,");
+  WriteScheduled("3", 0, R"("lookahead": {"policy": "dynamic", "max": 3, "layers": [3, 0]})");
+  ExpectRefused(
+      "tensor bert.encoder.layer.1.lookahead.dense.bias contradicts the lookahead policy of "
+      "config.json, dynamic:3,0,");
+  WriteScheduled("3", 8, R"("lookahead": {"policy": "dynamic", "max": 3})");
+  ExpectRefused("has shape (3, 8), the config needs (3, 32)");
+}
+
+// The last but one value of the file's schedulers: every tensor must be finite.
+TEST_F(SchedulerTensors, MustBeFinite) {
+  options_.scheduler_percent = 100;
+  WriteScheduled("3", 0, R"("lookahead": {"policy": "dynamic", "max": 3})");
+  std::string bytes = ReadFile(Dir() + "/model.safetensors");
+  const std::string three(std::string("\0\0\x80\x3f", 4) + std::string("\0\0\x80\x3f", 4) +
+                          std::string("\0\0\x80\x3f", 4));  // a bias of three ones
+  size_t at = bytes.find(three);
+  ASSERT_NE(at, std::string::npos);
+  WriteFile(Dir() + "/model.safetensors", bytes.replace(at + 4, 4, std::string("\0\0\xc0\x7f", 4)));
+  ExpectRefused("tensor bert.encoder.layer.0.lookahead.dense.bias holds a NaN");
 }
 
 }  // namespace

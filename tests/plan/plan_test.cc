@@ -26,9 +26,14 @@ class Plan {
   Plan(const std::vector<Hyp> &hyps, unsigned methods, bool dedupe = true) {
     std::vector<sp_plan_hyp> list;
     for (const Hyp &h : hyps) {
-      list.push_back({h.ids.data(), h.word.data(), static_cast<uint32_t>(h.ids.size())});
+      list.push_back({h.ids.data(), h.word.data(), static_cast<uint32_t>(h.ids.size()), 0});
     }
-    sp_plan_rule rule{methods, dedupe, kCls, kSep, kMask};
+    sp_plan_rule rule{};
+    rule.methods = methods;
+    rule.dedupe = dedupe;
+    rule.cls = kCls;
+    rule.sep = kSep;
+    rule.mask = kMask;
     sp_error err{};
     EXPECT_EQ(sp_plan_build(&plan_, list.data(), list.size(), &rule, &err), SP_OK) << err.message;
   }

@@ -106,6 +106,11 @@ std::vector<GoldenModel> ReadGoldens(const std::string &path) {
   return out;
 }
 
+bool IsSteady(const GoldenCase &one, const std::string &method, size_t i) {
+  auto steady = one.scores.find(method + "_steady");
+  return steady == one.scores.end() || steady->second.at(i) != 0;
+}
+
 std::string GoldenModelDirectory(const GoldenModel &model, const std::string &source_dir,
                                  const std::string &scratch_dir) {
   if (!model.path.empty()) return source_dir + "/" + model.path;

@@ -14,7 +14,8 @@ struct GoldenCase {
   std::vector<int32_t> ids;   // without [CLS] and [SEP]
   std::vector<uint32_t> word;
   // Method to log-probabilities, one a token; cls has one value. The base goldens have "pll_f32" and
-  // so on too, from transformers in float32.
+  // so on too, from transformers in float32; those of dynamic models "pll_steady" and so on, "bits" and
+  // "unsure".
   std::map<std::string, std::vector<double>> scores;
 };
 
@@ -33,6 +34,8 @@ struct GoldenModel {
   std::map<std::string, std::map<std::string, Deviation>> deviation;
 };
 
+// Whether score i of a method hangs on no bit of a scheduler that bf16 may turn.
+bool IsSteady(const GoldenCase &one, const std::string &method, size_t i);
 // Both throw std::runtime_error when something is wrong.
 std::vector<GoldenModel> ReadGoldens(const std::string &path);
 // The model's directory: in `source_dir`, or written into the absent directory `scratch_dir`.

@@ -20,6 +20,7 @@ struct sp_random_model sp_random_model_default(void) {
                                   .positions = 64,
                                   .type_vocab = 2,
                                   .seed = 1,
+                                  .scheduler_percent = 50,
                                   .shards = 1,
                                   .act = "gelu",
                                   .eps = "1e-12"};

@@ -16,6 +16,9 @@
  * dense weights                 sqrt(24085 / inputs)             0
  * biases, LayerNorm bias        6                                0
  * LayerNorm weight              6                                2^22
+ * scheduler's last bias         6                                2^12 floor(1/2 + 1024 * 0.8226 *
+ *                                                                  log(percent / (100 - percent)))
+ *   at percent 0 and 100        0                                -2^22 and 2^22, its weight all 0
  *
  * So a dense layer's output has a deviation of about 1.4, logits of about 2.8. */
 #ifndef SP_TESTS_RANDOM_MODEL_H
@@ -42,6 +45,11 @@ struct sp_random_model {
   bool pooler;              /* of the cls head */
   size_t classifier_hidden; /* dense (D, D) layers before the last: 0 classifier, 1
                                classifier.dense and .out_proj, 2 and more classifier.0, .2, .4 .. */
+  /* Outputs of every layer's lookahead scheduler, "2", or one a layer, "2,0,3"; NULL: no tensors of
+   * schedulers.  The config's "lookahead" is config_extra's to say. */
+  const char *scheduler;
+  size_t scheduler_hidden;  /* M of their hidden layers; 0: none */
+  size_t scheduler_percent; /* of their bits that are set, about; default 50 */
   bool gamma_beta;          /* LayerNorm.gamma and .beta */
   bool no_prefix;           /* encoder names without "bert." */
   bool extra;               /* tensors that scoring does not need, one of them I64 */

@@ -1,5 +1,6 @@
 #include "random_tensors.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,45 @@ static const char *layer_name(char out[SP_RANDOM_NAME_BYTES], size_t layer, cons
   return out;
 }
 
+/* What `scheduler` says of a layer: "2" of all, "2,0,3" of each. */
+static size_t scheduler_outputs(const char *text, size_t layer) {
+  while (layer-- > 0 && strchr(text, ',')) {
+    text = strchr(text, ',') + 1;
+  }
+  return strtoull(text, NULL, 10);
+}
+
+/* A logit's deviation is about 1.4, and a normal's quantile about log(p / (1 - p)) / 1.702. */
+static int64_t scheduler_offset(size_t percent) {
+  if (percent == 0 || percent >= 100) {
+    return percent == 0 ? -one : one;
+  }
+  double odds = (double)percent / (double)(100 - percent);
+  return (int64_t)floor(0.5 + 1024 * 0.8226 * log(odds)) * 4096;
+}
+
+static void add_scheduler(const struct sp_random_model *model, struct sp_random_tensors *list,
+                          size_t i) {
+  char name[SP_RANDOM_NAME_BYTES];
+  size_t outputs = model->scheduler ? scheduler_outputs(model->scheduler, i) : 0;
+  size_t inputs = model->scheduler_hidden ? model->scheduler_hidden : model->hidden;
+  if (outputs == 0) {
+    return;
+  }
+  if (model->scheduler_hidden) {
+    add_linear(model, list, layer_name(name, i, "lookahead.hidden"), inputs, model->hidden);
+  }
+  add_linear(model, list, layer_name(name, i, "lookahead.dense"), outputs, inputs);
+  if (list->failed) {
+    return;
+  }
+  struct sp_random_tensor *weight = &list->items[list->count - 2], *bias = weight + 1;
+  bias->offset = scheduler_offset(model->scheduler_percent);
+  if (model->scheduler_percent == 0 || model->scheduler_percent >= 100) {
+    weight->factor = bias->factor = 0;
+  }
+}
+
 static void add_layer(const struct sp_random_model *model, struct sp_random_tensors *list,
                       size_t i) {
   static const char *const square[] = {"attention.self.query", "attention.self.key",
@@ -160,6 +200,7 @@ void sp_random_tensors_list(const struct sp_random_model *model, struct sp_rando
   add_embeddings(model, list);
   for (size_t i = 0; i < model->layers; i++) {
     add_layer(model, list, i);
+    add_scheduler(model, list, i);
   }
   if (model->arch != SP_RANDOM_CLS) {
     add_mlm_head(model, list);

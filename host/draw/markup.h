@@ -3,8 +3,8 @@
  * Text from files goes through sp_markup_text alone, which escapes it; what sp_markup_put writes is
  * ours. The first failure is kept and ends all writing, so that callers check once at the end.
  * Numbers are formatted here because printf's decimal sign depends on the locale. */
-#ifndef SP_RESCORE_MARKUP_H
-#define SP_RESCORE_MARKUP_H
+#ifndef SP_DRAW_MARKUP_H
+#define SP_DRAW_MARKUP_H
 
 #include "buf.h"
 
