@@ -14,7 +14,7 @@ static void put_line(struct sp_canvas *canvas, int y, const struct sp_text_style
   int room = canvas->width - 2 * SP_PICTURE_MARGIN;
   size_t most = (size_t)(room / (SP_GLYPH_ADVANCE * style->size));
   sp_canvas_text(canvas, SP_PICTURE_MARGIN, y, style,
-                 sp_text_cut(text, sp_max_size(most, 3), &canvas->texts));
+                 sp_text_shorten(text, sp_max_size(most, 3), &canvas->texts));
 }
 
 void sp_picture_head(struct sp_canvas *canvas, const struct sp_picture *picture, const char *facts,

@@ -97,7 +97,7 @@ size_t sp_text_points(struct sp_text text) {
   return n;
 }
 
-struct sp_text sp_text_cut(struct sp_text text, size_t most, struct sp_arena *arena) {
+struct sp_text sp_text_shorten(struct sp_text text, size_t most, struct sp_arena *arena) {
   size_t n;
   if (points_prefix(text, most, &n) == text.len) {
     return text;

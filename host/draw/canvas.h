@@ -70,7 +70,7 @@ void sp_canvas_words(struct sp_canvas *canvas, int x, int y, const struct sp_tex
 /* Code points of a text, each one character wide. */
 size_t sp_text_points(struct sp_text text);
 /* At most `most` >= 3 of them: the end of a longer text becomes "..". */
-struct sp_text sp_text_cut(struct sp_text text, size_t most, struct sp_arena *arena);
+struct sp_text sp_text_shorten(struct sp_text text, size_t most, struct sp_arena *arena);
 
 /* Appends the picture as one SVG document; `title` is for readers who do not see it. */
 SP_MUST_CHECK enum sp_status sp_canvas_svg(const struct sp_canvas *canvas, struct sp_text title,

@@ -119,6 +119,11 @@ const Slip values[] = {
     {"score --method pll,maskles",
      "--method: 'maskles' is none of pll, pll_l2r, cls, maskless; did you mean 'maskless'?",
      "help score"},
+    {"score --latency --capacity x",
+     "--capacity: 'x' is not a number over 0 and up to 1000000000000", "help score"},
+    {"score --latency --node-cost -1",
+     "--node-cost: '-1' is not a number over 0 and up to 1000000000000", "help score"},
+    {"score --model m --out - --key-cost 1 a", "--key-cost needs --latency", "help score"},
     {"bench io --format josnl",
      "--format: 'josnl' is none of auto, jsonl, mlm, espnet2, espnet1, kaldi, nemo, nemo-tsv, "
      "hyporadise, moses, fairseq, tsv, trn, kaldi-text, text; did you mean 'jsonl'?",

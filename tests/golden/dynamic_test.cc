@@ -50,7 +50,7 @@ class Dynamic : public testing::TestWithParam<sp_compute> {
                                        "cpu", GetParam(), true, true);
   }
   std::vector<Scores> Score(size_t changed, unsigned savings = SP_SAVING_ALL) {
-    return model_->Score(Texts(changed), {"pll", "pll_l2r", "maskless", "cls"}, model_->Lookahead(),
+    return model_->Score(Texts(changed), {"pll", "pll_l2r", "maskless", "cls"}, model_->lookahead(),
                          savings);
   }
   // Tokens before and after `changed` whose score is another one.
