@@ -123,8 +123,6 @@ sp_score_options ToOptions(Job &job, const std::vector<const char *> &archives, 
   options.capacity = job.capacity;
   options.node_cost = job.node_cost;
   options.key_cost = job.key_cost;
-  options.mask = OrNull(job.mask);
-  options.force_mask = !job.mask.empty();
   options.progress = TellProgress;
   options.warn = TellWarning;
   options.sink = TakeLine;
