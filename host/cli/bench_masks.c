@@ -1,9 +1,9 @@
 /* bench_masks.c - `secondpass bench masks`: what attention under a lookahead mask costs.
  *
  * One round without a mask and one under each policy take turns over the same batches; the ratio is
- * the median of the rounds' ratios.  Every policy does the same products: what differs is how masks
- * are made and how attention reads them.  A dynamic model is timed under its own policy too, beside the
- * layerwise one that always reaches as far as its schedulers may. */
+ * the median of the rounds' ratios.  Every policy does the same products, for nodes are not shared: what
+ * differs is how masks are made and how attention reads them.  A dynamic model is timed under its own
+ * policy too, beside the layerwise one that always reaches as far as its schedulers may. */
 #include <string.h>
 
 #include "bench_args.h"
@@ -63,6 +63,7 @@ static enum sp_status time_masks(const struct sp_bench_args *args, struct sp_wor
   double start = sp_clock_seconds();
   size_t n = 0;
   choose_policies(&w->context.config, out);
+  SP_TRY(sp_workload_replan(w, SP_SAVING_ALL & ~SP_SAVING_NODES, err)); /* the same products */
   SP_TRY(one_round(w, "full", &full[0], err)); /* does not count */
   for (; sp_bench_goes_on(args, n, start); n++) {
     SP_TRY(one_round(w, "full", &full[n], err));

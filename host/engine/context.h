@@ -37,7 +37,8 @@ SP_MUST_CHECK enum sp_status sp_context_open(const struct sp_settings *settings,
 /* Its tokenizer, config and mask alone: no device is opened, no weight kept, no head asked for. */
 SP_MUST_CHECK enum sp_status sp_context_open_text(const struct sp_settings *settings,
                                                   struct sp_context *out, struct sp_error *err);
-/* The mask of the settings from now on; as when the context was opened (mask_rule.h). */
+/* The mask of the settings from now on, chosen as when the context was opened (mask_rule.h). Plans that
+ * share nodes and the batch limits are still those of the mask before. */
 SP_MUST_CHECK enum sp_status sp_context_set_mask(struct sp_context *context,
                                                  const struct sp_settings *settings,
                                                  struct sp_error *err);

@@ -28,7 +28,7 @@ class LatencyRun : public testing::Test {
     job.shard_utts = 7;
     job.latency = true;
     job.mask = mask;
-    job.force_mask = true;
+    job.force_mask = !mask.empty();
     return job;
   }
   static Outcome Done(Job job) {
