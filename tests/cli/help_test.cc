@@ -36,8 +36,8 @@ INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
                          ::testing::Values("score", "rescore", "tune", "wer", "compare", "report",
                                            "plan", "verify", "cat", "convert", "model", "masks",
                                            "env", "bench", "bench engine", "bench savings",
-                                           "bench masks", "bench io", "bench wer", "bench tune",
-                                           "help", "man", "completion"));
+                                           "bench masks", "bench replay", "bench io", "bench wer",
+                                           "bench tune", "help", "man", "completion"));
 
 TEST(Help, ListsEveryCommandAndEveryExitCode) {
   Said said = Program("help");
@@ -60,7 +60,8 @@ TEST(Help, NamesEveryOptionOfScore) {
         "--case HOW",     "--on-long HOW",       "--eos TEXT",     "--cls-sign SIGN",
         "--device NAME",  "--dtype TYPE",        "--threads N",    "--batch-tokens N",
         "--shard-utts N", "--without NAME[,..]", "--out RUN|-",    "--per-token",
-        "--with-text",    "--allow-mixed",       "--progress HOW", "--json"}) {
+        "--with-text",    "--allow-mixed",       "--progress HOW", "--json",
+        "--mask MASK",    "--force-mask"}) {
     EXPECT_NE(said.out.find(std::string("\n  ") + option), std::string::npos) << option;
   }
 }
