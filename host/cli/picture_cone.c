@@ -12,7 +12,8 @@ enum {
   highest_row = 96,
   least_row = 12,
   names = 100, /* room for the names of rows */
-  most_edges = 6000
+  most_edges = 6000,
+  most_nodes = 20000
 };
 
 struct drawing {
@@ -22,7 +23,8 @@ struct drawing {
   size_t position;
   size_t *path; /* (layers + 1) what makes the output wait; entries below path_end are not set */
   size_t path_end;
-  bool outermost;        /* too many edges: of each node the nearest to either end */
+  bool crowded;   /* too many nodes: runs of them are lines, and no edge but the path is drawn */
+  bool outermost; /* too many edges: of each node the nearest to either end */
   int span, column, row; /* pixels of all columns, of one, of one row */
   int top;
 };
@@ -80,7 +82,7 @@ static void draw_edges(const struct drawing *d, size_t layer, size_t i, size_t f
 /* Edges into the past lie below those ahead, and the path above all. */
 static void draw_cone_edges(const struct drawing *d) {
   const struct sp_mask_graph *graph = d->view->graph;
-  for (int ahead = 0; ahead < 2; ahead++) {
+  for (int ahead = 0; ahead < 2 && !d->crowded; ahead++) {
     for (size_t l = 0; l < graph->layers; l++) {
       for (size_t i = 0; i < graph->len; i++) {
         if (sp_mask_cone_has(&d->cone, l + 1, i)) {
@@ -95,26 +97,49 @@ static void draw_cone_edges(const struct drawing *d) {
   }
 }
 
-static void draw_nodes(const struct drawing *d) {
-  const struct sp_mask_graph *graph = d->view->graph;
-  int size = (int)sp_min_size(14, (size_t)d->column * 2 / 3);
-  size = size < 2 ? 2 : size;
-  for (size_t level = 0; level <= graph->layers; level++) {
-    for (size_t j = 0; j < graph->len; j++) {
-      bool in = sp_mask_cone_has(&d->cone, level, j);
-      int x = at_x(d, j), y = at_y(d, level);
-      sp_canvas_line(d->canvas, x, y, x, y, in ? size : (size + 1) / 2,
-                     in ? SP_COLOUR_SELF : SP_COLOUR_LINE, in ? "node" : "node-other");
+static void draw_level(const struct drawing *d, size_t level, int size) {
+  for (size_t j = 0; j < d->view->graph->len; j++) {
+    bool in = sp_mask_cone_has(&d->cone, level, j);
+    int x = at_x(d, j), y = at_y(d, level);
+    sp_canvas_line(d->canvas, x, y, x, y, in ? size : (size + 1) / 2,
+                   in ? SP_COLOUR_SELF : SP_COLOUR_LINE, in ? "node" : "node-other");
+  }
+}
+
+static void draw_crowded_level(const struct drawing *d, size_t level, int size) {
+  size_t len = d->view->graph->len;
+  int y = at_y(d, level);
+  sp_canvas_line(d->canvas, at_x(d, 0), y, at_x(d, len - 1), y, 1, SP_COLOUR_LINE, "node-other");
+  for (size_t j = 0; j < len; j++) {
+    if (sp_mask_cone_has(&d->cone, level, j)) {
+      size_t from = j;
+      for (; j + 1 < len && sp_mask_cone_has(&d->cone, level, j + 1); j++) {
+      }
+      sp_canvas_line(d->canvas, at_x(d, from), y, at_x(d, j), y, size, SP_COLOUR_SELF, "node");
     }
   }
-  for (size_t level = d->path_end; level <= graph->layers; level++) {
-    int x = at_x(d, d->path[level]), y = at_y(d, level);
-    bool end = level == d->path_end || level == graph->layers;
-    sp_canvas_line(d->canvas, x, y, x, y, end ? size + 8 : size + 2, SP_COLOUR_INK, NULL);
-    if (end) {
-      sp_canvas_line(d->canvas, x, y, x, y, size + 2,
-                     level == graph->layers ? SP_COLOUR_SELF : SP_COLOUR_AHEAD, NULL);
-    }
+}
+
+/* The ends of the path stand out. */
+static void draw_path_node(const struct drawing *d, size_t level, int size) {
+  size_t layers = d->view->graph->layers;
+  int x = at_x(d, d->path[level]), y = at_y(d, level);
+  bool end = level == d->path_end || level == layers;
+  sp_canvas_line(d->canvas, x, y, x, y, end ? size + 8 : size + 2, SP_COLOUR_INK, NULL);
+  if (end) {
+    sp_canvas_line(d->canvas, x, y, x, y, size + 2,
+                   level == layers ? SP_COLOUR_SELF : SP_COLOUR_AHEAD, NULL);
+  }
+}
+
+static void draw_nodes(const struct drawing *d) {
+  size_t layers = d->view->graph->layers;
+  int size = (int)sp_max_size(2, sp_min_size(14, (size_t)d->column * 2 / 3));
+  for (size_t level = 0; level <= layers; level++) {
+    (d->crowded ? draw_crowded_level : draw_level)(d, level, size);
+  }
+  for (size_t level = d->path_end; level <= layers; level++) {
+    draw_path_node(d, level, size);
   }
 }
 
@@ -178,7 +203,9 @@ static void describe(const struct drawing *d, char *out, size_t room) {
   } else if (wait > 0) {
     at += snprintf(out + at, room - (size_t)at, ", it waits for the end of the sentence");
   }
-  if (d->outermost) {
+  if (d->crowded) {
+    snprintf(out + at, room - (size_t)at, "; too many nodes for edges");
+  } else if (d->outermost) {
     snprintf(out + at, room - (size_t)at, "; only the outermost edges of each node are drawn");
   }
 }
@@ -196,7 +223,8 @@ static void draw(struct drawing *d, struct sp_error *err) {
   d->column = d->span / (int)graph->len;
   d->row = (int)sp_max_size(least_row, sp_min_size(highest_row, (size_t)(highest / layers)));
   d->top = SP_PICTURE_HEAD + 30;
-  d->outermost = count_edges(d) > most_edges;
+  d->crowded = graph->len > most_nodes / (graph->layers + 1);
+  d->outermost = !d->crowded && count_edges(d) > most_edges;
   int width = names + d->span;
   int labels =
       (d->column >= 10 ? sp_picture_label_points(d->view) : 5) * SP_GLYPH_ADVANCE * label_size(d);

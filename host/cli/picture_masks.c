@@ -160,7 +160,7 @@ static void describe(const struct sp_masks_view *view, const struct layout *layo
                      size_t room) {
   char note[96] = "";
   if (layout->merge > 1) {
-    snprintf(note, sizeof note, "; a square is %zu x %zu positions, which the axes count",
+    snprintf(note, sizeof note, "; a square is %zu x %zu positions, axes count positions",
              layout->merge, layout->merge);
   } else if (layout->size == 0) {
     snprintf(note, sizeof note, "; squares too small for tokens, axes count positions");

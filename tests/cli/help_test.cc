@@ -34,19 +34,20 @@ TEST_P(HelpTest, IsTheSameThroughHelp) {
 
 INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
                          ::testing::Values("score", "rescore", "tune", "wer", "compare", "report",
-                                           "plan", "verify", "cat", "convert", "model", "env",
-                                           "bench", "bench engine", "bench savings", "bench masks", "bench replay",
-                                           "bench io", "bench wer", "bench tune", "help", "man",
-                                           "completion"));
+                                           "plan", "verify", "cat", "convert", "model", "masks",
+                                           "env", "bench", "bench engine", "bench savings",
+                                           "bench masks", "bench replay", "bench io", "bench wer",
+                                           "bench tune", "help", "man", "completion"));
 
 TEST(Help, ListsEveryCommandAndEveryExitCode) {
   Said said = Program("help");
   EXPECT_EQ(said.code, 0);
   for (const char *line :
-       {"\n  score ", "\n  rescore ",    "\n  tune ",      "\n  wer ", "\n  plan ",  "\n  verify ",
-        "\n  cat ",   "\n  convert ",    "\n  model ",     "\n  env ", "\n  bench ", "\n  help ",
-        "\n  man ",   "\n  completion ", "\n  --version ", "\n  0 ",   "\n  2 ",     "\n  3 ",
-        "\n  4 ",     "\n  5 ",          "\n  6 ",         "\n  7 ",   "\n  130 "}) {
+       {"\n  score ",     "\n  rescore ", "\n  tune ",    "\n  wer ",   "\n  plan ",
+        "\n  verify ",    "\n  cat ",     "\n  convert ", "\n  model ", "\n  masks ",
+        "\n  env ",       "\n  bench ",   "\n  help ",    "\n  man ",   "\n  completion ",
+        "\n  --version ", "\n  0 ",       "\n  2 ",       "\n  3 ",     "\n  4 ",
+        "\n  5 ",         "\n  6 ",       "\n  7 ",       "\n  130 "}) {
     EXPECT_NE(said.out.find(line), std::string::npos) << line;
   }
   EXPECT_EQ(said.out, Program("--help").out);
