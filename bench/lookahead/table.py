@@ -86,8 +86,7 @@ def policy_of(model):
 
 
 def has_cls(program, model):
-    done = subprocess.run([program.path, "model", model], capture_output=True, text=True, check=True)
-    return "method cls                 yes" in done.stdout
+    return program.json("model", model)["methods"]["cls"]["available"]
 
 
 def make_dynamic(args, folder):
