@@ -40,7 +40,8 @@ static void choose_policies(const struct sp_model_config *config, struct masks_r
     add_policy(out, fixed[p]);
   }
   if (config->lookahead.policy == SP_MASK_DYNAMIC) {
-    struct sp_lookahead widest = {.policy = SP_MASK_LAYERWISE, .n_reach = config->lookahead.n_reach};
+    struct sp_lookahead widest = {.policy = SP_MASK_LAYERWISE,
+                                  .n_reach = config->lookahead.n_reach};
     memcpy(widest.reach, config->lookahead.reach, sizeof widest.reach);
     sp_lookahead_print(&widest, out->widest, sizeof out->widest);
     add_policy(out, "dynamic");
@@ -130,8 +131,9 @@ const struct sp_command sp_command_bench_masks = {
     .description =
         "Scores one workload without a mask and under causal, layerwise and chunked masks in "
         "turn; with a dynamic model under its own as well, and under the layerwise one that always "
-        "reaches as far as it may. All of them do the same matrix products, so the difference is what masks cost. "
-        "The scores are those of a model that was not trained for the mask, and are thrown away.",
+        "reaches as far as it may. All of them do the same matrix products, so the difference is "
+        "what masks cost. The scores are thrown away: the model was not trained for most of these "
+        "masks.",
     .groups = groups,
     .values_bytes = sizeof(struct sp_bench_args),
     .max_operands = SIZE_MAX,

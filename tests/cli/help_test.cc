@@ -35,7 +35,7 @@ TEST_P(HelpTest, IsTheSameThroughHelp) {
 INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
                          ::testing::Values("score", "rescore", "tune", "wer", "compare", "report",
                                            "plan", "verify", "cat", "convert", "model", "env",
-                                           "bench", "bench engine", "bench savings", "bench masks",
+                                           "bench", "bench engine", "bench savings", "bench masks", "bench replay",
                                            "bench io", "bench wer", "bench tune", "help", "man",
                                            "completion"));
 

@@ -119,6 +119,12 @@ sp_score_options ToOptions(Job &job, const std::vector<const char *> &archives, 
   options.limit = job.limit;
   options.per_token = job.per_token;
   options.with_text = job.with_text;
+  options.latency = job.latency;
+  options.capacity = job.capacity;
+  options.node_cost = job.node_cost;
+  options.key_cost = job.key_cost;
+  options.mask = OrNull(job.mask);
+  options.force_mask = !job.mask.empty();
   options.progress = TellProgress;
   options.warn = TellWarning;
   options.sink = TakeLine;

@@ -78,12 +78,13 @@ TEST_F(Mask, WordsThatComeToTheModelsRuleAreTheSame) {
   const struct {
     std::string model;
     std::vector<std::string> words;
-  } cases[] = {{Model(), {"full", "model"}},
-               {Model(kLayerwise), {"layerwise:2,0", "model"}},
-               {Model(R"("lookahead": {"policy": "layerwise", "max": 2})"),
-                {"layerwise:2", "layerwise:2,2"}},
-               {Model(R"("lookahead": {"policy": "causal", "left": 3})"), {"causal", "layerwise:0,0"}},
-               {Model(kDynamic, "3"), {"dynamic"}}};
+  } cases[] = {
+      {Model(), {"full", "model"}},
+      {Model(kLayerwise), {"layerwise:2,0", "model"}},
+      {Model(R"("lookahead": {"policy": "layerwise", "max": 2})"),
+       {"layerwise:2", "layerwise:2,2"}},
+      {Model(R"("lookahead": {"policy": "causal", "left": 3})"), {"causal", "layerwise:0,0"}},
+      {Model(kDynamic, "3"), {"dynamic"}}};
   for (const auto &one : cases) {
     Outcome own = Run(one.model);
     ASSERT_EQ(own.status, SP_OK) << own.message;
@@ -102,11 +103,12 @@ TEST_F(Mask, WordsThatComeToTheModelsRuleAreTheSame) {
 TEST_F(Mask, ThatContradictsTheModelNeedsForce) {
   const struct {
     std::string model, word, trained;
-  } cases[] = {{Model(), "causal", "full"},
-               {Model(kLayerwise), "layerwise:2", "layerwise:2,0 left:9"},
-               {Model(kLayerwise), "full", "layerwise:2,0 left:9"},
-               {Model(kDynamic, "3"), "layerwise:3", "dynamic:3"},
-               {Model(R"("lookahead": {"policy": "chunked", "chunk": 4})"), "chunked:5", "chunked:4"}};
+  } cases[] = {
+      {Model(), "causal", "full"},
+      {Model(kLayerwise), "layerwise:2", "layerwise:2,0 left:9"},
+      {Model(kLayerwise), "full", "layerwise:2,0 left:9"},
+      {Model(kDynamic, "3"), "layerwise:3", "dynamic:3"},
+      {Model(R"("lookahead": {"policy": "chunked", "chunk": 4})"), "chunked:5", "chunked:4"}};
   for (const auto &one : cases) {
     Refused(Run(one.model, one.word), SP_EUSAGE,
             {"--mask " + one.word + " contradicts", "trained with " + one.trained, "--force-mask"});
@@ -137,9 +139,9 @@ TEST_F(Mask, ThatTheModelCannotHaveIsRefusedAlsoWithForce) {
 
 TEST_F(Mask, WordsThatSayNothingAreRefused) {
   std::string model = Model();
-  for (const char *word : {"bidirectional", "Causal", "layerwise", "layerwise:0", "layerwise:33",
-                           "layerwise:1,33", "chunked", "chunked:0", "causal:1", "dynamic:2",
-                           "model:2", "full,causal"}) {
+  for (const char *word :
+       {"bidirectional", "Causal", "layerwise", "layerwise:0", "layerwise:33", "layerwise:1,33",
+        "chunked", "chunked:0", "causal:1", "dynamic:2", "model:2", "full,causal"}) {
     Refused(Run(model, word), SP_EUSAGE,
             {"--mask '" + std::string(word) + "'", "model, full, causal, layerwise:R"});
   }
@@ -179,8 +181,8 @@ TEST_F(Mask, AHiddenLayerAndSpanCellsAreRun) {
   model.scheduler_hidden = 8;
   std::map<std::string, std::string> lines;
   for (const char *more : {"", R"(, "hidden_act": "relu")", R"(, "cells": "span", "tau": 0.5)"}) {
-    const std::string config =
-        R"("lookahead": {"policy": "dynamic", "max": 3, "hidden_size": 8)" + std::string(more) + "}";
+    const std::string config = R"("lookahead": {"policy": "dynamic", "max": 3, "hidden_size": 8)" +
+                               std::string(more) + "}";
     model.config_extra = config.c_str();
     Outcome outcome = Run(MakeModel(scratch_ / "hidden", model));
     ASSERT_EQ(outcome.status, SP_OK) << outcome.message;

@@ -133,6 +133,11 @@ ScoringModel::~ScoringModel() {
   delete parts_;
 }
 
+const sp_weights *ScoringModel::weights() const { return parts_->weights; }
+const sp_tokenizer_info *ScoringModel::tokenizer() const {
+  return sp_tokenizer_get_info(parts_->tokenizer);
+}
+
 bool ScoringModel::HasDevice(const char *device) {
   sp_error err{};
   const sp_backend *backend = nullptr;
