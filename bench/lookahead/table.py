@@ -86,20 +86,17 @@ def policy_of(model):
 
 
 def has_cls(program, model):
-    done = subprocess.run([program.path, "model", model], capture_output=True, text=True, check=True)
-    return "method cls                 yes" in done.stdout
-
-
-def references(archive):
-    """Its texts, of the first hypotheses: what the made schedulers are calibrated on."""
-    reader = ["zstd", "-qdc"] if archive.endswith(".zst") else ["cat"]
-    raw = subprocess.run([*reader, archive], capture_output=True, check=True).stdout
-    return [json.loads(line)["hyps"][0]["text"] for line in raw.splitlines()[:100]]
+    return program.json("model", model)["methods"]["cls"]["available"]
 
 
 def make_dynamic(args, folder):
-    text, out = folder / "text", folder / "dynamic"
-    text.write_text("".join(line + "\n" for line in references(args.archive)), encoding="utf-8")
+    """Calibrated on the archive's first hypotheses."""
+    lists, text, out = folder / "lists.jsonl", folder / "text", folder / "dynamic"
+    subprocess.run([args.program, "convert", "--to", "jsonl", "--limit", "100", "--out", lists,
+                    args.archive], check=True)
+    with open(lists, encoding="utf-8") as lines, open(text, "w", encoding="utf-8") as file:
+        for line in lines:
+            print(*[hyp["text"] for hyp in json.loads(line)["hyps"][:1]], file=file)
     subprocess.run([sys.executable, "-B", HERE / "make_model.py", args.model, out, "--policy", "dynamic",
                     "--max", str(args.reach), "--density", str(args.density), "--text", text],
                    check=True, stdout=sys.stderr)
@@ -249,7 +246,10 @@ def parse():
     parser.add_argument("--dtype")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", default=str(ROOT / "build/lookahead"))
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error("--rounds is at least 1")
+    return args
 
 
 def main():
