@@ -173,7 +173,7 @@ TEST_F(ProgramTest, SchedulersDecideWhatIsSeen) {
       ExpectClose(want.output, cpu.output, 3e-6);
     EXPECT_NE(want.output, Score("", base + "cuda --mask full --force-mask").output);
     EXPECT_EQ(Score("", base + "cuda --without nodes").output, want.output);
-    EXPECT_EQ(Score("", base + "cuda --without nodes,trim").output, want.output);
+    EXPECT_EQ(Score("", base + "cuda --without trim").output, want.output);
     EXPECT_EQ(Score("", base + "cuda --batch-tokens 64").output, want.output);
     EXPECT_EQ(Score("SP_FAKE_CUDA_DEVICES=3", base + "cuda:0,2").output, want.output);
     EXPECT_EQ(Count("live"), 0u);
@@ -264,12 +264,20 @@ TEST_P(TortureTest, EveryPieceOfWork) {
   EXPECT_GT(failures_, 2);
 }
 
-// Under a lookahead the host reads bits between layers, and queues the next ones by them.
-TEST_P(TortureTest, EveryCallUnderALookahead) {
-  Make(Dynamic(Tiny()), true);
+// By distinct nodes the host reads bits between layers, and queues the next layer by them.
+TEST_P(TortureTest, EveryCallOfDistinctNodes) {
+  sp_random_model model = Dynamic(Tiny());
+  model.positions = 16;
+  Make(model, true);
+  WriteFile(scratch_ / "a.jsonl",
+            "{\"id\":\"u1\",\"hyps\":[{\"text\":\"a b c d e f g h i j\",\"score\":-1}]}\n");
+  ASSERT_EQ(Score("", options_ + " --without nodes", "plain").exit_code, kOk) << Errors();
+  const uint64_t plain = Count("work");
   ASSERT_EQ(Score("", options_, "whole").exit_code, kOk) << Errors();
   const std::string want = Bytes("whole");
   const uint64_t calls = Count("calls"), work = Count("work");
+  ASSERT_NE(work, plain) << "this is to go by distinct nodes";
+  EXPECT_EQ(want, Bytes("plain"));
   for (uint64_t k = 1 + static_cast<uint64_t>(GetParam()); k <= calls; k += kParts) {
     Try("SP_FAKE_CUDA_FAIL_CALL=" + std::to_string(k), k, want);
     if (k <= work)
