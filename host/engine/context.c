@@ -153,8 +153,8 @@ static enum sp_status open_weights(const struct sp_settings *settings, struct sp
 
 enum sp_status sp_context_set_mask(struct sp_context *context, const struct sp_settings *settings,
                                    struct sp_error *err) {
-  return sp_mask_rule_choose(settings, &context->config, &context->lookahead,
-                             &context->mask_forced, err);
+  return sp_mask_rule_choose(settings, &context->config, &context->lookahead, &context->mask_forced,
+                             err);
 }
 
 /* What tells tokens and masks. */

@@ -16,21 +16,12 @@ struct sp_latency_costs sp_latency_costs_of(const struct sp_settings *settings,
   return costs;
 }
 
-/* (L, n + 2) scheduler bits of the hypothesis' unmasked pass; NULL where the rule is not dynamic. */
-static const uint32_t *bits_of(const struct sp_job *job, const struct sp_job_hyp *hyp) {
-  (void)job, (void)hyp;
-  return NULL;
-}
-
 enum sp_status sp_job_measure_latency(const struct sp_job *job, const struct sp_settings *settings,
                                       const struct sp_context *context,
                                       const struct sp_job_hyp *hyp,
                                       struct sp_latency_counts *counts, struct sp_error *err) {
   struct sp_latency_costs costs = sp_latency_costs_of(settings, context);
-  const uint32_t *bits = bits_of(job, hyp);
-  if (!bits && context->lookahead.policy == SP_MASK_DYNAMIC) {
-    return sp_fail(err, SP_EMODEL, "--latency: the masks of this dynamic model were not kept");
-  }
+  const uint32_t *bits = sp_job_bits(job, context, hyp); /* there wherever the rule is dynamic */
   return sp_latency_measure(&context->lookahead, context->config.layers, (size_t)hyp->n + 2, bits,
                             &costs, counts, err);
 }

@@ -170,6 +170,7 @@ enum sp_status sp_settings_resolve(const struct sp_score_options *options, struc
   SP_TRY(resolve_dtype(options->dtype, out, err));
   SP_TRY(resolve_eos(options->eos, out, err));
   SP_TRY(check_latency(options, err));
+  out->trace = options->latency;
   out->threads = options->threads ? options->threads : sp_usable_cpus();
   if (out->threads > 1024) {
     return sp_fail(err, SP_EUSAGE, "--threads %zu is too many (1024 at most)", out->threads);

@@ -10,7 +10,7 @@ static void derive_node(const struct sp_mask_graph *graph, size_t layer, size_t 
                         const uint32_t *ready, const unsigned char *clipped, uint32_t *r,
                         unsigned char *c) {
   const uint64_t *row = sp_mask_graph_row(graph, layer, i);
-  bool cut = graph->cut && (graph->cut[layer * graph->words + i / 64] >> i % 64 & 1);
+  bool cut = sp_mask_graph_is_cut(graph, layer, i);
   *r = cut ? (uint32_t)graph->len - 1 : ready[i];
   *c = cut || clipped[i];
   for (size_t w = 0; w < graph->words; w++) {

@@ -25,6 +25,19 @@ static bool is_cut(const struct sp_mask_args *args, size_t i, size_t len, uint32
   }
 }
 
+static void write_row(struct sp_mask_graph *graph, const struct sp_mask_args *args, size_t layer,
+                      size_t i, uint32_t bits) {
+  uint64_t *cut = &graph->cut[layer * graph->words + i / 64], bit = UINT64_C(1) << i % 64;
+  sp_mask_row(args, i, graph->len, graph->len, bits, sp_mask_graph_row(graph, layer, i));
+  *cut = is_cut(args, i, graph->len, bits) ? *cut | bit : *cut & ~bit;
+}
+
+void sp_mask_graph_set_row(struct sp_mask_graph *graph, const struct sp_lookahead *rule,
+                           size_t layer, size_t i, uint32_t bits) {
+  struct sp_mask_args args = sp_lookahead_mask(rule, layer, graph->layers);
+  write_row(graph, &args, layer, i, bits);
+}
+
 enum sp_status sp_mask_graph_create(const struct sp_lookahead *rule, size_t layers, size_t len,
                                     const uint32_t *bits, struct sp_mask_graph *out,
                                     struct sp_error *err) {
@@ -41,9 +54,7 @@ enum sp_status sp_mask_graph_create(const struct sp_lookahead *rule, size_t laye
   for (size_t l = 0; l < layers; l++) {
     struct sp_mask_args args = sp_lookahead_mask(rule, l, layers);
     for (size_t i = 0; i < len; i++) {
-      uint32_t of_row = args.policy == SP_MASK_DYNAMIC ? bits[l * len + i] : 0;
-      sp_mask_row(&args, i, len, len, of_row, sp_mask_graph_row(out, l, i));
-      out->cut[l * words + i / 64] |= (uint64_t)is_cut(&args, i, len, of_row) << i % 64;
+      write_row(out, &args, l, i, args.policy == SP_MASK_DYNAMIC ? bits[l * len + i] : 0);
     }
   }
   return SP_OK;

@@ -26,7 +26,14 @@ struct sp_mask_graph {
 SP_MUST_CHECK enum sp_status sp_mask_graph_create(const struct sp_lookahead *rule, size_t layers,
                                                   size_t len, const uint32_t *bits,
                                                   struct sp_mask_graph *out, struct sp_error *err);
+/* Writes row i of a layer anew, for scheduler bits that come one after the other. */
+void sp_mask_graph_set_row(struct sp_mask_graph *graph, const struct sp_lookahead *rule,
+                           size_t layer, size_t i, uint32_t bits);
 void sp_mask_graph_release(struct sp_mask_graph *graph);
+
+static inline bool sp_mask_graph_is_cut(const struct sp_mask_graph *graph, size_t layer, size_t i) {
+  return graph->cut && (graph->cut[layer * graph->words + i / 64] >> i % 64 & 1);
+}
 
 static inline uint64_t *sp_mask_graph_row(const struct sp_mask_graph *graph, size_t layer,
                                           size_t i) {

@@ -35,7 +35,7 @@ TEST_P(HelpTest, IsTheSameThroughHelp) {
 INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
                          ::testing::Values("score", "rescore", "tune", "wer", "compare", "report",
                                            "plan", "verify", "cat", "convert", "model", "env",
-                                           "bench", "bench engine", "bench savings", "bench masks",
+                                           "bench", "bench engine", "bench savings", "bench masks", "bench replay",
                                            "bench io", "bench wer", "bench tune", "help", "man",
                                            "completion"));
 
@@ -59,7 +59,8 @@ TEST(Help, NamesEveryOptionOfScore) {
         "--case HOW",     "--on-long HOW",       "--eos TEXT",     "--cls-sign SIGN",
         "--device NAME",  "--dtype TYPE",        "--threads N",    "--batch-tokens N",
         "--shard-utts N", "--without NAME[,..]", "--out RUN|-",    "--per-token",
-        "--with-text",    "--allow-mixed",       "--progress HOW", "--json"}) {
+        "--with-text",    "--allow-mixed",       "--progress HOW", "--json",
+        "--mask MASK",    "--force-mask"}) {
     EXPECT_NE(said.out.find(std::string("\n  ") + option), std::string::npos) << option;
   }
 }

@@ -59,6 +59,15 @@ const Slip options[] = {
     {"score --out run a", "--model DIR is missing; " SCORE_USAGE, "help score"},
     {"score --model m a", "--out RUN|- is missing; " SCORE_USAGE, "help score"},
     {"score --model m --out run", "an ARCHIVE is missing; " SCORE_USAGE, "help score"},
+    {"score --model m --out run --mask bidi a",
+     "--mask 'bidi' is unknown; it takes model, full, causal, layerwise:R[,R..] with R from 1 to "
+     "32 "
+     "(0 too in a list), chunked:C with C from 1 to 1048576, or dynamic",
+     "help score"},
+    {"score --mask --force-mask",
+     "--mask needs a value (MASK), but --force-mask follows; write --mask=--force-mask to mean it",
+     "help score"},
+    {"score --force-mask=causal", "--force-mask takes no value", "help score"},
     {"plan a", "--model DIR is missing; usage: secondpass plan --model DIR [OPTIONS] ARCHIVE...",
      "help plan"},
     {"verify", "an argument is missing; usage: secondpass verify [--json] RUN", "help verify"},
@@ -110,6 +119,11 @@ const Slip values[] = {
     {"score --method pll,maskles",
      "--method: 'maskles' is none of pll, pll_l2r, cls, maskless; did you mean 'maskless'?",
      "help score"},
+    {"score --latency --capacity x",
+     "--capacity: 'x' is not a number over 0 and up to 1000000000000", "help score"},
+    {"score --latency --node-cost -1",
+     "--node-cost: '-1' is not a number over 0 and up to 1000000000000", "help score"},
+    {"score --model m --out - --key-cost 1 a", "--key-cost needs --latency", "help score"},
     {"bench io --format josnl",
      "--format: 'josnl' is none of auto, jsonl, mlm, espnet2, espnet1, kaldi, nemo, nemo-tsv, "
      "hyporadise, moses, fairseq, tsv, trn, kaldi-text, text; did you mean 'jsonl'?",

@@ -132,6 +132,44 @@ TEST(Shard, RoundTripAndMarker) {
   sp_shard_done_release(&done);
 }
 
+TEST(Shard, AMarkerCarriesLatency) {
+  Scratch run;
+  sp_error err{};
+  sp_shard_writer *writer = nullptr;
+  sp_latency_counts counts{};
+  ASSERT_SP_OK(sp_latency_counts_note(&counts, 2, 3, &err));
+  counts.outputs += 4;
+  counts.clipped = 4;
+  counts.clipped_sum = 6;
+  counts.hyps = 3;
+  counts.upl_sum = 0.1;
+  counts.upl_max = 1e-7;
+  ASSERT_SP_OK(sp_shard_writer_create(run.path().c_str(), 0, 1, &writer, &err));
+  ASSERT_SP_OK(sp_shard_writer_add_latency(writer, &counts, &err));
+  ASSERT_SP_OK(sp_shard_writer_publish(writer, &err));
+  std::string path = ShardPath(run.path(), 0, 1, ".done"), text = ReadFile(path);
+  const std::string member =
+      R"("latency":{"of":[0,0,1],"outputs":5,"clipped":4,"emission_sum":3,"clipped_sum":6,)"
+      R"("hyps":3,"upl_sum":0.1,"upl_max":1e-07}})";
+  EXPECT_TRUE(Contains(text, R"("last_id":null,)" + member + "\n")) << text;
+  sp_shard_done done{};
+  bool found = false;
+  ASSERT_SP_OK(sp_shard_done_read(run.path().c_str(), 0, 1, &done, &found, &err));
+  EXPECT_TRUE(done.has_latency);
+  EXPECT_EQ(done.latency.of[2], 1u);
+  EXPECT_EQ(done.latency.upl_sum, 0.1);
+  sp_shard_done_release(&done);
+  sp_latency_counts_release(&counts);
+  for (auto [from, to] : {std::pair{"[0,0,1]", "[0,0,2]"}, {"[0,0,1]", "[0,0,1,0]"},
+                          {"\"clipped\":4", "\"clipped\":6"}, {"0.1", "0.10"}, {"\"hyps\":3", "\"h\":3"}}) {
+    std::string bad = text;
+    size_t at = bad.rfind(from);
+    ASSERT_NE(at, std::string::npos);
+    WriteFile(path, bad.replace(at, strlen(from), to));
+    EXPECT_EQ(sp_shard_done_read(run.path().c_str(), 0, 1, &done, &found, &err), SP_EDAMAGED) << bad;
+  }
+}
+
 TEST(Shard, FilesFollowTheUmask) {
   Scratch run;
   sp_error err{};

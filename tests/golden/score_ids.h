@@ -9,6 +9,7 @@
 #include "backend.h"
 #include "forward.h"
 #include "golden.h"
+#include "tokenizer.h"
 
 namespace sp_test {
 
@@ -26,6 +27,8 @@ class ScoringModel {
 
   // False where the processor cannot run it.
   static bool HasDevice(const char *device);
+  const sp_weights *weights() const;
+  const sp_tokenizer_info *tokenizer() const;
   // Scores all cases in one plan.
   std::vector<Scores> Score(const std::vector<GoldenCase> &cases,
                             const std::vector<std::string> &methods,
