@@ -42,6 +42,13 @@ class ProgramTest : public ::testing::Test {
     return model;
   }
 
+  static sp_random_model Dynamic(sp_random_model model) {
+    model.layers = 2;
+    model.scheduler = "2";
+    model.config_extra = "\"lookahead\": {\"policy\": \"dynamic\", \"max\": 2}";
+    return model;
+  }
+
   Result Score(const std::string &environment, const std::string &options,
                const std::string &out = "-") {
     return sp_test::Run(environment + " SP_FAKE_CUDA_REPORT=" + (scratch_ / "report") +
@@ -151,11 +158,38 @@ TEST_F(ProgramTest, BitsDoNotDependOnBatchesAndDevices) {
   }
 }
 
+// As the CPU does; and the same bits by distinct nodes, plainly, in other batches, and where the
+// schedulers came from another device.
+TEST_F(ProgramTest, SchedulersDecideWhatIsSeen) {
+  Make(Dynamic(sp_random_model_default()), false);
+  const std::string all = " --method pll,pll_l2r,maskless --per-token";
+  Result cpu = Score("", "--device cpu --dtype f32" + all);
+  ASSERT_EQ(cpu.exit_code, kOk) << Errors();
+  for (const char *dtype : {"f32", "bf16"}) {
+    const std::string base = "--dtype " + std::string(dtype) + all + " --device ";
+    Result want = Score("", base + "cuda");
+    ASSERT_EQ(want.exit_code, kOk) << Errors();
+    if (std::string(dtype) == "f32")
+      ExpectClose(want.output, cpu.output, 3e-6);
+    EXPECT_NE(want.output, Score("", base + "cuda --mask full --force-mask").output);
+    EXPECT_EQ(Score("", base + "cuda --without nodes").output, want.output);
+    EXPECT_EQ(Score("", base + "cuda --without trim").output, want.output);
+    EXPECT_EQ(Score("", base + "cuda --batch-tokens 64").output, want.output);
+    EXPECT_EQ(Score("SP_FAKE_CUDA_DEVICES=3", base + "cuda:0,2").output, want.output);
+    EXPECT_EQ(Count("live"), 0u);
+  }
+}
+
 TEST_F(ProgramTest, NothingIsAllocatedAfterTheStart) {
-  Make(sp_random_model_default(), false);
-  ASSERT_EQ(Score("", "--device cuda --batch-tokens 64").exit_code, kOk) << Errors();
-  EXPECT_EQ(Count("late"), 0u);
-  EXPECT_GT(Count("work"), 100u);  // several batches
+  for (const sp_random_model &model :
+       {sp_random_model_default(), Dynamic(sp_random_model_default())}) {
+    Make(model, false);
+    for (const char *options : {"--batch-tokens 64", "--batch-tokens 64 --without nodes"}) {
+      ASSERT_EQ(Score("", std::string("--device cuda ") + options).exit_code, kOk) << Errors();
+      EXPECT_EQ(Count("late"), 0u);
+      EXPECT_GT(Count("work"), 100u);  // several batches
+    }
+  }
 }
 
 TEST_F(ProgramTest, WithoutADeviceItSaysSo) {
@@ -228,6 +262,30 @@ TEST_P(TortureTest, EveryPieceOfWork) {
       return;
   }
   EXPECT_GT(failures_, 2);
+}
+
+// By distinct nodes the host reads bits between layers, and queues the next layer by them.
+TEST_P(TortureTest, EveryCallOfDistinctNodes) {
+  sp_random_model model = Dynamic(Tiny());
+  model.positions = 16;
+  Make(model, true);
+  WriteFile(scratch_ / "a.jsonl",
+            "{\"id\":\"u1\",\"hyps\":[{\"text\":\"a b c d e f g h i j\",\"score\":-1}]}\n");
+  ASSERT_EQ(Score("", options_ + " --without nodes", "plain").exit_code, kOk) << Errors();
+  const uint64_t plain = Count("work");
+  ASSERT_EQ(Score("", options_, "whole").exit_code, kOk) << Errors();
+  const std::string want = Bytes("whole");
+  const uint64_t calls = Count("calls"), work = Count("work");
+  ASSERT_NE(work, plain) << "this is to go by distinct nodes";
+  EXPECT_EQ(want, Bytes("plain"));
+  for (uint64_t k = 1 + static_cast<uint64_t>(GetParam()); k <= calls; k += kParts) {
+    Try("SP_FAKE_CUDA_FAIL_CALL=" + std::to_string(k), k, want);
+    if (k <= work)
+      Try("SP_FAKE_CUDA_FAIL_WORK=" + std::to_string(k), k, want);
+    if (HasFatalFailure())
+      return;
+  }
+  EXPECT_GT(failures_, 50);
 }
 
 TEST_P(TortureTest, TheDeviceIsLostAtACall) {
