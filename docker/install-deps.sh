@@ -12,7 +12,7 @@ build_packages="gcc g++ cmake ninja-build pkg-config ca-certificates zstd
   libzstd-dev zlib1g-dev libjansson-dev libxxhash-dev libsimdjson-dev"
 build_optional="libdnnl-dev"
 test_packages="libgtest-dev libbenchmark-dev clang groff-base python3 python3-venv python3-zstandard"
-test_optional="sctk zsh fish"
+test_optional="sctk zsh fish python3-numpy"
 
 usage() {
   echo "usage: bash docker/install-deps.sh build|test" >&2

@@ -88,13 +88,15 @@ fuzz_all() {
   "${steady[@]}" xargs -P "$jobs" -I{} bash -c 'fuzz_one {}' <<<"$targets"
 }
 
-# The program's tokens against Hugging Face's, live; the goldens against the NumPy oracle, anew.
+# The program's tokens against Hugging Face's, live; the goldens against the NumPy oracle, anew; models
+# made with a lookahead against both.
 check_oracles() {
   local venv=build/oracle-venv
   python3 -m venv "$venv"
   "$venv/bin/pip" install -q -r tests/oracle/requirements.txt
   "$venv/bin/python" tests/golden/tokens/check_tokens.py --tool build/release/bin/encode_tool
   "$venv/bin/python" tests/golden/check_goldens.py
+  "$venv/bin/python" bench/lookahead/selftest.py --program build/release/secondpass
 }
 
 long=false

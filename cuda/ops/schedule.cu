@@ -126,20 +126,19 @@ SP_DEVICE void write_rows(const Launch &a, size_t first, size_t count, SharedPtr
   }
 }
 
-/* The sum of v[l] over the lanes, for each lane l: 31 exchanges. */
-SP_DEVICE float sum_of_lane(float v[32]) {
-  const int lane = sp_lane();
+/* v[0] becomes the sum over the lanes of v[l], for lane l, given what lanes kStep or more apart have
+ * in common: 31 exchanges from kStep 16 on. */
+template <int kStep = 16>
+SP_DEVICE void sum_own(float v[32]) {
+  const bool upper = (sp_lane() & kStep) != 0;
   SP_UNROLL
-  for (int halving = 1; halving <= 5; halving++) {
-    const int step = 32 >> halving;
-    SP_UNROLL
-    for (int i = 0; i < step; i++) {
-      const bool upper = (lane & step) != 0;
-      const float mine = upper ? v[i + step] : v[i], other = upper ? v[i] : v[i + step];
-      v[i] = mine + sp_shfl_xor(other, step);
-    }
+  for (int i = 0; i < kStep; i++) {
+    const float low = v[i], high = v[i + kStep];
+    v[i] = (upper ? high : low) + sp_shfl_xor(upper ? low : high, kStep);
   }
-  return v[0];
+  if constexpr (kStep > 1) {
+    sum_own<kStep / 2>(v);
+  }
 }
 
 /* Weights of OUTPUTS outputs from `output` on, zeros beyond the last, and `columns` columns. */
@@ -193,11 +192,11 @@ SP_DEVICE void layer_logits(const Launch &a, const sp_cuda_dense &layer, size_t 
       sp_sync_threads();
       add_columns(row, columns, weight, sum);
     }
-    const float total = sum_of_lane(sum);
+    sum_own(sum);
     const size_t j = output + lane % OUTPUTS;
     if (j < layer.n) {
       logits[j * BLOCK_ROWS + row0 + lane / OUTPUTS] =
-          sp_activate_any(layer.activation, total + layer.bias[j]);
+          sp_activate_any(layer.activation, sum[0] + layer.bias[j]);
     }
   }
   sp_sync_threads();
@@ -216,7 +215,7 @@ __global__ void __launch_bounds__(THREADS) schedule_layer(Launch a, sp_cuda_dens
 }
 
 template <int kRows>
-__global__ void __launch_bounds__(THREADS) schedule_chain(Launch a, sp_dense_chain chain) {
+__global__ void __launch_bounds__(THREADS, 2) schedule_chain(Launch a, sp_dense_chain chain) {
   const Kept kept = kept_at(2 * chain.width * kRows * sizeof(float), kRows);
   const size_t first = (size_t)blockIdx.x * kRows;
   const size_t count = rows_of(a, first, kRows);

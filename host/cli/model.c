@@ -246,8 +246,7 @@ static json_t *lookahead_json(const struct sp_checkpoint *checkpoint) {
   json_object_set_new(object, "cls_view", json_string(sp_lookahead_cls_view_name(rule)));
   json_object_set_new(object, "cells",
                       dynamic ? json_string(rule->span ? "span" : "independent") : json_null());
-  json_object_set_new(object, "tau",
-                      rule->span ? sp_json_real((double)rule->tau) : json_null());
+  json_object_set_new(object, "tau", rule->span ? sp_json_real((double)rule->tau) : json_null());
   json_object_set_new(object, "scheduler_hidden",
                       dynamic ? integer(config->scheduler_hidden) : json_null());
   json_object_set_new(object, "scheduler_parameters",

@@ -141,11 +141,16 @@ static void draw_latency(const struct drawing *d) {
   sp_canvas_line(d->canvas, from, y, to, y, 3, SP_COLOUR_AHEAD, "latency");
 }
 
+/* Numbers of columns too narrow for labels have room again. */
+static int label_size(const struct drawing *d) {
+  return d->column >= 20 || d->column < 10 ? 2 : 1;
+}
+
 /* Tokens under their columns, or where they have no room numbers. */
 static void draw_labels(const struct drawing *d) {
   size_t len = d->view->graph->len;
-  int size = d->column >= 20 ? 2 : 1, y = at_y(d, 0) + 40;
-  size_t step = d->column >= 10 ? 1 : sp_picture_step(len, d->span, 36);
+  size_t step = d->column >= 10 ? 1 : sp_picture_step(len, d->span, 50);
+  int size = label_size(d), y = at_y(d, 0) + 40;
   struct sp_text_style style = sp_picture_style(size, SP_ANCHOR_END);
   style.up = true;
   for (size_t i = 0; i < len; i += step) {
@@ -193,8 +198,8 @@ static void draw(struct drawing *d, struct sp_error *err) {
   d->top = SP_PICTURE_HEAD + 30;
   d->outermost = count_edges(d) > most_edges;
   int width = names + d->span;
-  int labels = (d->column >= 10 ? sp_picture_label_points(d->view) : 5) * SP_GLYPH_ADVANCE *
-               (d->column >= 20 ? 2 : 1);
+  int labels =
+      (d->column >= 10 ? sp_picture_label_points(d->view) : 5) * SP_GLYPH_ADVANCE * label_size(d);
   sp_canvas_init(d->canvas,
                  2 * SP_PICTURE_MARGIN + (width < SP_PICTURE_LEAST ? SP_PICTURE_LEAST : width),
                  at_y(d, 0) + 40 + labels + SP_PICTURE_MARGIN, err);

@@ -5,7 +5,7 @@
 #include "picture_parts.h"
 
 enum {
-  page_width = 4800,  /* of all panels of a row together */
+  page_width = 3600,  /* of all panels of a row together */
   panel_width = 1100, /* of one panel */
   gap = 36,
   caption = 30 /* height of a panel's name */
@@ -41,7 +41,7 @@ static size_t count_layers(const struct sp_masks_view *view, const bool *wanted)
 
 /* Somewhat wider than high. */
 static void arrange(struct layout *layout, size_t panels) {
-  for (layout->rows = 1; (layout->rows + 1) * (layout->rows + 1) * 3 <= panels * 2;) {
+  for (layout->rows = 1; (layout->rows + 1) * (layout->rows + 1) * 6 <= panels * 5;) {
     layout->rows++;
   }
   layout->columns = (panels + layout->rows - 1) / layout->rows;
@@ -60,7 +60,7 @@ static struct layout make_layout(const struct sp_masks_view *view, size_t panels
       return out;
     }
   }
-  out.room = 5 * SP_GLYPH_ADVANCE + 8;
+  out.room = 5 * SP_GLYPH_ADVANCE * 2 + 8;
   width = width > out.room + 16 ? width - out.room : 16;
   out.merge = (size_t)((len + width - 1) / width);
   out.cells = (view->graph->len + out.merge - 1) / out.merge;
@@ -121,10 +121,10 @@ static void draw_grid(struct sp_canvas *canvas, const struct layout *layout, int
 
 static void draw_labels(struct sp_canvas *canvas, const struct sp_masks_view *view,
                         const struct layout *layout, int x, int y) {
-  struct sp_text_style left = sp_picture_style(layout->size ? layout->size : 1, SP_ANCHOR_END);
+  struct sp_text_style left = sp_picture_style(layout->size == 1 ? 1 : 2, SP_ANCHOR_END);
   struct sp_text_style top = sp_picture_style(left.size, SP_ANCHOR_START);
   int side = (int)layout->cells * layout->cell;
-  size_t step = layout->size ? 1 : sp_picture_step(view->graph->len, side, 36);
+  size_t step = layout->size ? 1 : sp_picture_step(view->graph->len, side, 50);
   top.up = true;
   for (size_t i = 0; i < view->graph->len; i += step) {
     char number[24];

@@ -6,7 +6,7 @@
 #include "checked.h"
 #include "picture_parts.h"
 
-enum { names = 110, means = 130, span = 1000, widest_bar = 80, highest = 1400, highest_strip = 90 };
+enum { names = 110, means = 160, span = 1000, widest_bar = 80, highest = 1400, highest_strip = 90 };
 
 enum sp_status sp_reach_counts_init(struct sp_reach_counts *counts, size_t layers, size_t n,
                                     struct sp_error *err) {
@@ -116,7 +116,7 @@ static void draw_bar(const struct drawing *d, size_t layer, size_t bar, int x, i
     return;
   }
   bool numbers = d->strip >= 40 && d->bar >= 40;
-  int room = d->strip - (numbers ? 22 : 3);
+  int room = d->strip - (numbers ? 22 : (d->strip + 9) / 10);
   int high = (int)ceil((double)(rows + cut) / (double)d->most * room);
   int whole = (int)((double)rows / (double)(rows + cut) * high + 0.5);
   sp_canvas_rect(d->canvas, x + 1, base - whole, d->bar - 1, whole, SP_COLOUR_AHEAD, "rows");
@@ -152,6 +152,8 @@ static void draw_axis(const struct drawing *d, int x, int y) {
     sp_canvas_words(d->canvas, x + (int)b * d->bar + d->bar / 2, y + 22, &style, "%zu",
                     b * d->merge);
   }
+  style.anchor = SP_ANCHOR_START;
+  sp_canvas_words(d->canvas, x + (int)d->bars * d->bar + 16, y + 22, &style, "tokens ahead");
 }
 
 void sp_picture_reach(const struct sp_picture *picture, const struct sp_reach_counts *counts,

@@ -92,8 +92,9 @@ static const struct sp_opt what[] = {
      .argument = "MASK",
      .choices = "model,full,causal,dynamic",
      .fallback = "model, what its config says",
-     .help = "how far attention looks ahead: layerwise:R[,R..], R positions in every layer or one R "
-             "a layer; chunked:C, to the end of a chunk of C positions; or one of"},
+     .help =
+         "how far attention looks ahead: layerwise:R[,R..], R positions in every layer or one R "
+         "a layer; chunked:C, to the end of a chunk of C positions; or one of"},
     {.name = "force-mask",
      .kind = SP_OPT_FLAG,
      .offset = FIELD(options.force_mask),

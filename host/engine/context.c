@@ -153,12 +153,13 @@ static enum sp_status open_weights(const struct sp_settings *settings, struct sp
 
 enum sp_status sp_context_set_mask(struct sp_context *context, const struct sp_settings *settings,
                                    struct sp_error *err) {
-  return sp_mask_rule_choose(settings, &context->config, &context->lookahead,
-                             &context->mask_forced, err);
+  return sp_mask_rule_choose(settings, &context->config, &context->lookahead, &context->mask_forced,
+                             err);
 }
 
-static enum sp_status open_model(const struct sp_settings *settings, struct sp_context *out,
-                                 struct sp_checkpoint *checkpoint, struct sp_error *err) {
+/* What tells tokens and masks. */
+static enum sp_status open_text(const struct sp_settings *settings, struct sp_context *out,
+                                const struct sp_checkpoint *checkpoint, struct sp_error *err) {
   out->config = checkpoint->config;
   memcpy(out->model_hash, checkpoint->hash, sizeof out->model_hash);
   out->max_tokens = sp_model_max_tokens(&checkpoint->config);
@@ -168,7 +169,12 @@ static enum sp_status open_model(const struct sp_settings *settings, struct sp_c
       (settings->cls_sign == SP_SIGN_AUTO && checkpoint->config.score_kind == SP_SCORE_COST);
   SP_TRY(sp_tokenizer_open(settings->options->model, &out->tokenizer, err));
   SP_TRY(sp_checkpoint_check_unchanged(checkpoint, settings->options->model, err));
-  SP_TRY(check_vocabulary(settings, out, err));
+  return check_vocabulary(settings, out, err);
+}
+
+static enum sp_status open_model(const struct sp_settings *settings, struct sp_context *out,
+                                 const struct sp_checkpoint *checkpoint, struct sp_error *err) {
+  SP_TRY(open_text(settings, out, checkpoint, err));
   SP_TRY(check_heads(settings, checkpoint, sp_tokenizer_get_info(out->tokenizer), err));
   SP_TRY(open_devices(settings, out, err));
   if (out->config.head_dim > out->devices[0]->max_head_dim) {
@@ -180,17 +186,30 @@ static enum sp_status open_model(const struct sp_settings *settings, struct sp_c
   return SP_OK;
 }
 
-enum sp_status sp_context_open(const struct sp_settings *settings, struct sp_context *out,
-                               struct sp_error *err) {
+typedef enum sp_status (*open_fn)(const struct sp_settings *settings, struct sp_context *out,
+                                  const struct sp_checkpoint *checkpoint, struct sp_error *err);
+
+static enum sp_status open_with(open_fn open_parts, const struct sp_settings *settings,
+                                struct sp_context *out, struct sp_error *err) {
   struct sp_checkpoint *checkpoint;
   *out = (struct sp_context){0};
   SP_TRY(sp_checkpoint_open(settings->options->model, &checkpoint, err));
-  enum sp_status status = open_model(settings, out, checkpoint, err);
+  enum sp_status status = open_parts(settings, out, checkpoint, err);
   sp_checkpoint_close(checkpoint);
   if (status != SP_OK) {
     sp_context_close(out);
   }
   return status;
+}
+
+enum sp_status sp_context_open(const struct sp_settings *settings, struct sp_context *out,
+                               struct sp_error *err) {
+  return open_with(open_model, settings, out, err);
+}
+
+enum sp_status sp_context_open_text(const struct sp_settings *settings, struct sp_context *out,
+                                    struct sp_error *err) {
+  return open_with(open_text, settings, out, err);
 }
 
 void sp_context_close(struct sp_context *context) {

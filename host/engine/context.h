@@ -34,6 +34,9 @@ struct sp_forward_rule sp_context_forward_rule(const struct sp_context *context,
  * not fit, and when `auto` comes to mean the CPU. */
 SP_MUST_CHECK enum sp_status sp_context_open(const struct sp_settings *settings,
                                              struct sp_context *out, struct sp_error *err);
+/* Its tokenizer, config and mask alone: no device is opened, no weight kept, no head asked for. */
+SP_MUST_CHECK enum sp_status sp_context_open_text(const struct sp_settings *settings,
+                                                  struct sp_context *out, struct sp_error *err);
 /* The mask of the settings from now on; as when the context was opened (mask_rule.h). */
 SP_MUST_CHECK enum sp_status sp_context_set_mask(struct sp_context *context,
                                                  const struct sp_settings *settings,

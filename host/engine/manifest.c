@@ -66,8 +66,8 @@ void sp_manifest_signature(const struct sp_settings *settings, const struct sp_c
   snprintf(out, capacity, "%s|m:%.8s|tok:%s-%s|case:%s|eos:%.*s|mask:%s|long:%s|dt:%s|dev:%s|v:%s",
            methods, context->model_hash, tokenizer->kind,
            tokenizer->lowercase ? "uncased" : "cased", sp_letter_case_name(letter_case),
-           (int)eos.len, eos.len ? eos.data : "", mask, sp_on_long_name(settings->on_long), sp_compute_name(context->devices[0]->compute),
-           context->devices[0]->type, SP_VERSION);
+           (int)eos.len, eos.len ? eos.data : "", mask, sp_on_long_name(settings->on_long),
+           sp_compute_name(context->devices[0]->compute), context->devices[0]->type, SP_VERSION);
 }
 
 static json_t *list_inputs(const struct sp_scan *scan, bool paths) {
@@ -97,11 +97,11 @@ static json_t *make_identity(const struct sp_settings *settings, const struct sp
       "score_version", score_version, "model_hash", context->model_hash, "inputs",
       list_inputs(scan, false), "format", sp_archive_format_name(scan->format), "method", methods,
       "dtype", sp_compute_name(device->compute), "backend", device->backend->name, "device_type",
-      device->type, "mask", mask, "eos", eos, "case",
-      sp_letter_case_name(scan->letter_case), "on_long", sp_on_long_name(settings->on_long),
-      "cls_negated", context->negate_cls, "per_token", options->per_token, "with_text",
-      options->with_text, "limit", (json_int_t)options->limit, "shard_utts", (json_int_t)shard_utts,
-      "shards", (json_int_t)shards, "output", "jsonl.zst");
+      device->type, "mask", mask, "eos", eos, "case", sp_letter_case_name(scan->letter_case),
+      "on_long", sp_on_long_name(settings->on_long), "cls_negated", context->negate_cls,
+      "per_token", options->per_token, "with_text", options->with_text, "limit",
+      (json_int_t)options->limit, "shard_utts", (json_int_t)shard_utts, "shards",
+      (json_int_t)shards, "output", "jsonl.zst");
   /* what few runs have is there only when it was given */
   if (context->mask_forced) {
     json_object_set_new(identity, "force_mask", json_true());

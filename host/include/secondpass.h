@@ -143,7 +143,7 @@ struct sp_latency_summary {
 
 struct sp_score_summary {
   struct sp_counts counts;
-  char signature[256];            /* what decides the scores, in one line */
+  char signature[320];            /* what decides the scores, in one line */
   char format[16], dtype[8], device_type[160], letter_case[8], model_hash[33];
   char mask[SP_MASK_TEXT];        /* what rows see: "layerwise:2 cls:last,bound" */
   bool mask_forced;               /* the model was trained with another */

@@ -37,8 +37,8 @@ struct sp_model_config {
   bool has_score_kind;               /* the config has the key */
   bool tied;                         /* tie_word_embeddings */
   float layer_norm_eps;
-  struct sp_lookahead lookahead; /* key "lookahead"; the full mask without it */
-  size_t scheduler_hidden;       /* M of every scheduler's hidden layer; 0: none */
+  struct sp_lookahead lookahead;    /* key "lookahead"; the full mask without it */
+  size_t scheduler_hidden;          /* M of every scheduler's hidden layer; 0: none */
   enum sp_activation scheduler_act; /* of that layer; default SP_ACT_TANH */
   char arch_text[48];  /* architectures[0] */
   char dtype_text[24]; /* torch_dtype or dtype; empty when absent */

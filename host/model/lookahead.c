@@ -64,10 +64,11 @@ enum sp_status sp_lookahead_parse(const char *text, struct sp_lookahead *out,
       return SP_OK;
     }
   }
-  return sp_fail(err, SP_EUSAGE,
-                 "--mask '%s' is unknown; it takes model, full, causal, layerwise:R[,R..] with R from "
-                 "1 to %d (0 too in a list), chunked:C with C from 1 to %d, or dynamic",
-                 text, SP_MAX_REACH, most_chunk);
+  return sp_fail(
+      err, SP_EUSAGE,
+      "--mask '%s' is unknown; it takes model, full, causal, layerwise:R[,R..] with R from "
+      "1 to %d (0 too in a list), chunked:C with C from 1 to %d, or dynamic",
+      text, SP_MAX_REACH, most_chunk);
 }
 
 /* Adds formatted text as far as it fits. */

@@ -44,6 +44,20 @@ TEST_F(CompareTest, ARunAgainstItselfScoredAgain) {
   EXPECT_NE(said.out.find("not recorded"), std::string::npos) << said.out;
 }
 
+TEST_F(CompareTest, AnotherMaskIsNamed) {
+  MustScore("a", "");
+  MustScore("b", "--mask causal --force-mask");
+  Json json = ParseJson(Compare("a b --json").out);
+  EXPECT_EQ(json_array_size(Member(json, "identity")), 2u);
+  const char *members[] = {"mask", "force_mask"};
+  for (size_t i = 0; i < 2; i++) {
+    json_t *entry = json_array_get(Member(json, "identity"), i);
+    EXPECT_STREQ(json_string_value(json_object_get(entry, "member")), members[i]);
+  }
+  Said said = Compare("a b");
+  EXPECT_NE(said.out.find("causal"), std::string::npos) << said.out;
+}
+
 TEST_F(CompareTest, AnotherPrecisionIsBeyondBitwiseAndWithinATolerance) {
   MustScore("a", "--dtype f32 --per-token");
   MustScore("b", "--dtype bf16 --per-token");

@@ -39,6 +39,7 @@ TEST(Completion, BashOffersOptionsAndTheirChoices) {
   EXPECT_EQ(Bash("secondpass score --dtype ="), "auto f32 bf16\n");
   EXPECT_EQ(Bash("secondpass score --dtype = b"), "bf16\n");
   EXPECT_EQ(Bash("secondpass score --method pll,c"), "pll,cls\n");
+  EXPECT_EQ(Bash("secondpass score --mask \"\""), "model full causal dynamic\n");
   EXPECT_EQ(Bash("secondpass score --threads \"\""), "\n") << "a number";
   EXPECT_EQ(Bash("secondpass score -- --dt"), "-o default\n\n") << "an operand";
   EXPECT_EQ(Bash("secondpass bench io --form"), "--format\n");

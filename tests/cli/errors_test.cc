@@ -37,6 +37,29 @@ TEST_F(ErrorsTest, AModelWithoutTheHead) {
   EXPECT_FALSE(std::filesystem::exists(Path("run")));
 }
 
+TEST_F(ErrorsTest, AMaskThatTheModelDoesNotHave) {
+  Expect(Program(Score("run", "--mask causal")), 2, "trained with full; --force-mask");
+  Expect(Program("plan --mask causal --model " + Path("model") + " " + Path("dev.jsonl")), 2,
+         "--force-mask");
+  Expect(Program(Score("run", "--mask layerwise:1,2,3 --force-mask")), 2, "has 2");
+  Expect(Program(Score("run", "--mask dynamic --force-mask")), 4, "schedulers");
+  EXPECT_FALSE(std::filesystem::exists(Path("run")));
+}
+
+TEST_F(ErrorsTest, ALookaheadThatTheTensorsContradict) {
+  struct sp_random_model model = sp_random_model_default();
+  struct sp_error err = {};
+  model.scheduler = "3";
+  ASSERT_EQ(sp_random_model_write(&model, Path("model").c_str(), &err), SP_OK) << err.message;
+  Expect(Program(Score("run")), 4, "lookahead.dense.bias contradicts the lookahead policy");
+  model.config_extra = R"("lookahead": {"policy": "dynamic", "max": 4})";
+  ASSERT_EQ(sp_random_model_write(&model, Path("model").c_str(), &err), SP_OK) << err.message;
+  Expect(Program(Score("run")), 4, "has shape (3, 32), the config needs (4, 32)");
+  model.scheduler = nullptr;
+  ASSERT_EQ(sp_random_model_write(&model, Path("model").c_str(), &err), SP_OK) << err.message;
+  Expect(Program("model " + Path("model")), 4, "4 tensors are missing: bert.encoder.layer.0.look");
+}
+
 TEST_F(ErrorsTest, AVocabularyOfTheWrongSize) {
   WriteFile(Path("model/vocab.txt"), ReadFile(Path("model/vocab.txt")) + "onemore\n");
   Expect(Program("model " + Path("model")), 4, "101");

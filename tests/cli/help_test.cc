@@ -59,7 +59,8 @@ TEST(Help, NamesEveryOptionOfScore) {
         "--case HOW",     "--on-long HOW",       "--eos TEXT",     "--cls-sign SIGN",
         "--device NAME",  "--dtype TYPE",        "--threads N",    "--batch-tokens N",
         "--shard-utts N", "--without NAME[,..]", "--out RUN|-",    "--per-token",
-        "--with-text",    "--allow-mixed",       "--progress HOW", "--json"}) {
+        "--with-text",    "--allow-mixed",       "--progress HOW", "--json",
+        "--mask MASK",    "--force-mask"}) {
     EXPECT_NE(said.out.find(std::string("\n  ") + option), std::string::npos) << option;
   }
 }

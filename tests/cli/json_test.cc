@@ -60,6 +60,40 @@ TEST_F(JsonTest, Model) {
   EXPECT_EQ(Integer(json, "tokenizer.padding_ids"), 0);
   EXPECT_EQ(Integer(json, "tokenizer.max_tokens"), 62);
   EXPECT_EQ(json_array_size(Member(json, "ignored_tensors")), 0u);
+  EXPECT_EQ(String(json, "lookahead.policy"), "full");
+  EXPECT_EQ(json_array_size(Member(json, "lookahead.reach")), 0u);
+  EXPECT_EQ(Integer(json, "lookahead.scheduler_parameters"), 0);
+}
+
+TEST_F(JsonTest, ModelWithALookahead) {
+  struct sp_random_model model = sp_random_model_default();
+  model.scheduler = "3,0";
+  model.scheduler_hidden = 8;
+  model.config_extra =
+      R"("lookahead": {"policy": "dynamic", "max": 4, "layers": [3, 0], "left": 7, "cells": "span",
+         "tau": 0.5, "hidden_size": 8, "hidden_act": "relu", "cls": "last", "cls_view": "hidden"})";
+  struct sp_error err = {};
+  ASSERT_EQ(sp_random_model_write(&model, Path("dynamic").c_str(), &err), SP_OK) << err.message;
+  Json json = ParseJson(Program("model --json " + Path("dynamic")).out);
+  EXPECT_EQ(String(json, "lookahead.mask"), "dynamic:3,0 left:7 span:0.5 cls:last,hidden");
+  EXPECT_EQ(String(json, "lookahead.policy"), "dynamic");
+  ASSERT_EQ(json_array_size(Member(json, "lookahead.reach")), 2u);
+  EXPECT_EQ(json_integer_value(json_array_get(Member(json, "lookahead.reach"), 0)), 3);
+  EXPECT_EQ(json_integer_value(json_array_get(Member(json, "lookahead.reach"), 1)), 0);
+  EXPECT_EQ(Integer(json, "lookahead.left"), 7);
+  EXPECT_EQ(String(json, "lookahead.cls"), "last");
+  EXPECT_EQ(String(json, "lookahead.cls_view"), "hidden");
+  EXPECT_EQ(String(json, "lookahead.cells"), "span");
+  EXPECT_EQ(json_real_value(Member(json, "lookahead.tau")), 0.5);
+  EXPECT_EQ(Integer(json, "lookahead.scheduler_hidden"), 8);
+  EXPECT_EQ(Integer(json, "lookahead.scheduler_parameters"), 8 * 33 + 3 * 9);
+  EXPECT_EQ(json_array_size(Member(json, "ignored_tensors")), 0u);
+  const std::string text = Program("model " + Path("dynamic")).out;
+  for (const char *row :
+       {"lookahead                  dynamic:3,0; 7 past positions\n",
+        "cls row                    last, sees everything, and no other row sees it\n",
+        "schedulers                 291 parameters, span cells, hidden layer of 8 (relu)\n"})
+    EXPECT_NE(text.find(row), std::string::npos) << text;
 }
 
 TEST_F(JsonTest, ModelWithBothHeadsAndExtraTensors) {
@@ -105,6 +139,8 @@ TEST_F(JsonTest, Plan) {
   EXPECT_GT(json_real_value(Member(json, "estimated_seconds")), 0);
   EXPECT_GT(Integer(json, "memory_bytes"), 0);
   EXPECT_EQ(Integer(json, "devices"), 1);
+  EXPECT_EQ(String(json, "mask"), "full");
+  EXPECT_TRUE(json_is_false(Member(json, "mask_forced")));
   EXPECT_EQ(Integer(json, "device_bytes"), 0) << "the processors have none of their own";
 }
 
@@ -169,6 +205,8 @@ TEST_F(JsonTest, ScoreAndVerify) {
   EXPECT_EQ(String(json, "dtype"), "f32");
   EXPECT_EQ(Integer(json, "threads"), 2);
   EXPECT_EQ(Integer(json, "devices"), 1);
+  EXPECT_EQ(String(json, "mask"), "full");
+  EXPECT_TRUE(json_is_false(Member(json, "mask_forced")));
   EXPECT_EQ(Integer(json, "devices_lost"), 0);
   EXPECT_EQ(Integer(json, "shards"), 3);
   EXPECT_EQ(Integer(json, "shards_resumed"), 0);
@@ -228,6 +266,25 @@ TEST_F(JsonTest, AFailedBenchIsAnObjectToo) {
     EXPECT_EQ(String(json, "command"), "bench " + command.substr(0, command.find(' ')));
     EXPECT_EQ(Integer(json, "exit_code"), 4);
     EXPECT_EQ(said.err, "secondpass: " + String(json, "error") + "\n");
+  }
+}
+
+TEST_F(JsonTest, BenchMasksTimesADynamicModelUnderItsOwnToo) {
+  const char *const fixed[] = {"causal", "layerwise:1", "layerwise:5", "chunked:5", "chunked:10"};
+  struct sp_random_model model = sp_random_model_default();
+  model.scheduler = "3,2";
+  model.config_extra = R"("lookahead": {"policy": "dynamic", "max": 3, "layers": [3, 2]})";
+  struct sp_error err = {};
+  ASSERT_EQ(sp_random_model_write(&model, Path("dynamic").c_str(), &err), SP_OK) << err.message;
+  for (const std::string name : {"model", "dynamic"}) {
+    Json json = ParseJson(
+        Program("bench masks --json --length 8 --hyps 4 --seconds 1 --model " + Path(name)).out);
+    for (const char *policy : fixed)
+      EXPECT_GT(json_real_value(Member(json, policy)), 0) << policy;
+    for (const char *policy : {"dynamic", "layerwise:3,2"}) {
+      json_t *ratio = json_object_get(json.get(), policy);
+      EXPECT_EQ(ratio != nullptr, name == "dynamic") << policy;
+    }
   }
 }
 

@@ -59,6 +59,15 @@ const Slip options[] = {
     {"score --out run a", "--model DIR is missing; " SCORE_USAGE, "help score"},
     {"score --model m a", "--out RUN|- is missing; " SCORE_USAGE, "help score"},
     {"score --model m --out run", "an ARCHIVE is missing; " SCORE_USAGE, "help score"},
+    {"score --model m --out run --mask bidi a",
+     "--mask 'bidi' is unknown; it takes model, full, causal, layerwise:R[,R..] with R from 1 to "
+     "32 "
+     "(0 too in a list), chunked:C with C from 1 to 1048576, or dynamic",
+     "help score"},
+    {"score --mask --force-mask",
+     "--mask needs a value (MASK), but --force-mask follows; write --mask=--force-mask to mean it",
+     "help score"},
+    {"score --force-mask=causal", "--force-mask takes no value", "help score"},
     {"plan a", "--model DIR is missing; usage: secondpass plan --model DIR [OPTIONS] ARCHIVE...",
      "help plan"},
     {"verify", "an argument is missing; usage: secondpass verify [--json] RUN", "help verify"},

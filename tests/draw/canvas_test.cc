@@ -240,7 +240,7 @@ TEST_F(CanvasTest, ALargePictureIsAPngOfItsSize) {
   EXPECT_EQ(png.At(4999, 899), kBluePixel);
 }
 
-TEST(TextCut, KeepsWholeCharactersAndSaysThatMoreIsThere) {
+TEST(TextShorten, KeepsWholeCharactersAndSaysThatMoreIsThere) {
   sp_arena arena{};
   auto cut = [&](const std::string &text, size_t most) {
     sp_text got = sp_text_shorten(Text(text), most, &arena);

@@ -111,6 +111,8 @@ sp_score_options ToOptions(Job &job, const std::vector<const char *> &archives, 
   options.eos = OrNull(job.eos);
   options.without = OrNull(job.without);
   options.cls_sign = OrNull(job.cls_sign);
+  options.mask = OrNull(job.mask);
+  options.force_mask = job.force_mask;
   options.threads = job.threads;
   options.shard_utts = job.shard_utts;
   options.batch_tokens = job.batch_tokens;

@@ -35,13 +35,12 @@ std::string ToJsonl(const Archive &archive);
 // The caller's options, with strings that live as long.
 struct Job {
   std::string model, out, methods = "pll", dtype = "f32", device, without, eos, on_long,
-                          letter_case, cls_sign, format;
+                          letter_case, cls_sign, format, mask;
   std::vector<std::string> archives;
   size_t threads = 2, shard_utts = 0, batch_tokens = 0;
   uint64_t limit = 0;
-  bool per_token = false, with_text = false, latency = false;
+  bool per_token = false, with_text = false, force_mask = false, latency = false;
   double capacity = 0, node_cost = 0, key_cost = 0;
-  std::string mask;
   std::function<void(const sp_progress &)> on_progress;
   std::function<sp_status(const std::string &, sp_error *)> on_line;  // default: keeps the lines
   volatile int stop = 0;

@@ -117,6 +117,23 @@ TEST_P(DeviceScores, Lookahead) {
   Compare("all", all_[1], all_[0]);
 }
 
+// Each distinct node once, and the plain pass with and without its savings: the same bits.
+TEST_P(DeviceScores, NoSavingChangesALookahead) {
+  sp_test::Scratch scratch;
+  for (const GoldenModel &golden : Models("scores_lookahead.json")) {
+    const GoldenModel model = Shortened(golden);
+    const std::string directory =
+        sp_test::GoldenModelDirectory(model, sp_test::SourceDir(), scratch / model.name);
+    auto scoring = Open(model, directory, SP_TEST_DEVICE, GetParam());
+    auto score = [&](unsigned savings) {
+      return scoring->Score(model.cases, model.methods, scoring->lookahead(), savings);
+    };
+    const std::vector<Scores> all = score(SP_SAVING_ALL);
+    for (unsigned without : {SP_SAVING_NODES, SP_SAVING_TRIM, SP_SAVING_HEAD, SP_SAVING_PACK})
+      EXPECT_EQ(score(SP_SAVING_ALL & ~without), all) << model.name << " without " << without;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, DeviceScores, testing::Values(SP_COMPUTE_F32, SP_COMPUTE_BF16),
                          [](const auto &given) {
                            return given.param == SP_COMPUTE_BF16 ? "bf16" : "f32";

@@ -6,12 +6,10 @@ import numpy as np
 
 
 class Lookahead:
-    """The member "lookahead" of a config; without one every row sees everything."""
+    """The member "lookahead" of the config of a model with so many layers."""
 
-    def __init__(self, config):
-        self.rule = config.get("lookahead", {"policy": "full"})
-        self.layers = config.get("num_hidden_layers", 12)
-        self.policy = self.rule["policy"]
+    def __init__(self, rule, layers):
+        self.rule, self.layers, self.policy = rule, layers, rule["policy"]
 
     def reach(self, layer):
         """R of layerwise and dynamic."""

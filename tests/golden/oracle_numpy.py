@@ -21,21 +21,25 @@ from oracle_lookahead import Lookahead
 erf = np.frompyfunc(math.erf, 1, 1)
 
 
-def read_safetensors(path):
-    """{name: array}; bf16 is widened to float32, other float types are kept."""
+def raw_safetensors(path):
+    """(name, dtype, shape, bytes) of each tensor, as random_model.write_safetensors takes them."""
     with open(path, "rb") as file:
         blob = file.read()
     size = int.from_bytes(blob[:8], "little")
-    header, data, out = json.loads(blob[8:8 + size]), blob[8 + size:], {}
+    header, data = json.loads(blob[8:8 + size]), blob[8 + size:]
+    return [(name, entry["dtype"], entry["shape"], data[slice(*entry["data_offsets"])])
+            for name, entry in header.items() if name != "__metadata__"]
+
+
+def read_safetensors(path):
+    """{name: array}; bf16 is widened to float32, other float types are kept."""
     kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "BF16": "<u2"}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        begin, end = entry["data_offsets"]
-        array = np.frombuffer(data[begin:end], kinds[entry["dtype"]])
-        if entry["dtype"] == "BF16":
+    out = {}
+    for name, dtype, shape, data in raw_safetensors(path):
+        array = np.frombuffer(data, kinds[dtype])
+        if dtype == "BF16":
             array = (array.astype(np.uint32) << 16).view(np.float32)
-        out[name] = array.reshape(entry["shape"])
+        out[name] = array.reshape(shape)
     return out
 
 
@@ -72,10 +76,14 @@ class Model:
         self.cls, self.sep, self.mask = (pieces.index(p) for p in ("[CLS]", "[SEP]", "[MASK]"))
         self.act = ACTIVATIONS[self.config.get("hidden_act", "gelu")]
         self.eps = self.config.get("layer_norm_eps", 1e-12)
-        self.lookahead = Lookahead(self.config)
+        self.use_lookahead(self.config.get("lookahead", {"policy": "full"}))
         # For oracle_steady.py: (what is seen, own decisions) of every layer of every pass, and decisions
         # to take instead, in this order.
         self.trace, self.given = [], None
+
+    def use_lookahead(self, rule):
+        """As the config's member says it."""
+        self.lookahead = Lookahead(rule, self.config.get("num_hidden_layers", 12))
 
     def product(self, x, weight):
         """x: (.., K), weight: (N, K)"""
@@ -102,12 +110,19 @@ class Model:
         scaled = centred / np.sqrt(variance + self.eps)
         return scaled * self.tensors[name + ".weight"] + self.tensors[name + ".bias"]
 
+    def scheduler_inputs(self, x, layer):
+        """What the last layer of a scheduler reads: (B, S, D), or (B, S, M) behind a hidden one."""
+        rule = self.lookahead.rule
+        if not rule.get("hidden_size"):
+            return x
+        hidden = self.head(x, f"bert.encoder.layer.{layer}.lookahead.hidden")
+        return ACTIVATIONS[rule.get("hidden_act", "tanh")](hidden).astype(self.TYPE)
+
     def decisions(self, x, layer):
         """A scheduler's, on the layer's input (B, S, D): (B, S, R), the bit is set from 0 on."""
-        base, between = f"bert.encoder.layer.{layer}.lookahead.", self.lookahead.rule.get("hidden_act")
-        if self.lookahead.rule.get("hidden_size"):
-            x = ACTIVATIONS[between or "tanh"](self.head(x, base + "hidden")).astype(self.TYPE)
-        return self.lookahead.decisions(self.head(x, base + "dense"))
+        logits = self.head(self.scheduler_inputs(x, layer),
+                           f"bert.encoder.layer.{layer}.lookahead.dense")
+        return self.lookahead.decisions(logits)
 
     def seen(self, x, layer):
         """What rows see in a layer, by its input."""
@@ -136,17 +151,25 @@ class Model:
         mixed = self.mix(weights, value).transpose(0, 2, 1, 3).reshape(batch, length, width)
         return self.norm(x + self.dense(mixed, base + "output.dense"), base + "output.LayerNorm")
 
-    def encode(self, ids):
+    def embed(self, ids):
         """ids: (B, S) -> (B, S, D)"""
         words = self.tensors["bert.embeddings.word_embeddings.weight"][ids]
         positions = self.tensors["bert.embeddings.position_embeddings.weight"][:ids.shape[1]]
         types = self.tensors["bert.embeddings.token_type_embeddings.weight"][0]
-        x = self.norm(words + positions + types, "bert.embeddings.LayerNorm")
+        return self.norm(words + positions + types, "bert.embeddings.LayerNorm")
+
+    def layer(self, x, i):
+        """x: (B, S, D)"""
+        base = f"bert.encoder.layer.{i}."
+        x = self.attention(x, base + "attention.", self.seen(x, i))
+        inner = self.act(self.dense(x, base + "intermediate.dense"))
+        return self.norm(x + self.dense(inner, base + "output.dense"), base + "output.LayerNorm")
+
+    def encode(self, ids):
+        """ids: (B, S) -> (B, S, D)"""
+        x = self.embed(ids)
         for i in range(self.config.get("num_hidden_layers", 12)):
-            base = f"bert.encoder.layer.{i}."
-            x = self.attention(x, base + "attention.", self.seen(x, i))
-            inner = self.act(self.dense(x, base + "intermediate.dense"))
-            x = self.norm(x + self.dense(inner, base + "output.dense"), base + "output.LayerNorm")
+            x = self.layer(x, i)
         return x
 
     def log_probs(self, rows):

@@ -156,7 +156,8 @@ bool ScoringModel::HasDevice(const char *device) {
 
 std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
                                         const std::vector<std::string> &methods,
-                                        const sp_lookahead &lookahead, unsigned savings) const {
+                                        const sp_lookahead &lookahead,
+                                        unsigned savings) const {
   const sp_tokenizer_info *info = sp_tokenizer_get_info(parts_->tokenizer);
   const sp_batch_limits limits{1024, SP_PLAN_MAX_TARGETS * 1024};
   sp_plan_rule rule{};

@@ -127,7 +127,8 @@ TEST_F(Checkpoint, RandomSchedulersEqualThePythonTwins) {
   const struct {
     size_t hidden, percent;
     uint64_t hash;
-  } cases[] = {{0, 30, 0x1d14a9003c175d21u}, {8, 75, 0x6863a479286ab64fu}, {0, 0, 0x66c4ea62f70a4f61u}};
+  } cases[] = {
+      {0, 30, 0x1d14a9003c175d21u}, {8, 75, 0x6863a479286ab64fu}, {0, 0, 0x66c4ea62f70a4f61u}};
   for (const auto &one : cases) {
     options_.scheduler = "2,3";
     options_.scheduler_hidden = one.hidden;

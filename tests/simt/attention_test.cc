@@ -304,6 +304,50 @@ TEST_P(SimtAttention, ASequencesBitsDoNotDependOnTheLaunch) {
   }
 }
 
+// Rows in reverse, each slot named, the first of a sequence's keys in one table and the rest in
+// another: the plain bits, whatever a block takes, however wide loads are.
+TEST_P(SimtAttention, NamedRowsGiveThePlainBits) {
+  const size_t heads = 5;
+  std::vector<uint32_t> lens(280, 1);
+  for (uint32_t len : {24, 60, 45, 130, 100})
+    lens.push_back(len);
+  for (size_t dim : {24, 26, 27}) {
+    Layout l(lens, heads, dim);
+    l.RandomMasks(0.6, 12);
+    size_t width = 3 * heads * dim;
+    std::vector<float> qkv = Values(l, 2.0f, 5), all = Run(l, qkv), reversed(qkv.size());
+    for (size_t t = 0; t < l.tokens; t++)
+      std::copy_n(&qkv[t * width], width, &reversed[(l.tokens - 1 - t) * width]);
+    std::vector<uint32_t> q_row, key_row, key_start, key_split, key_own;
+    for (size_t s = 0; s < lens.size(); s++) {
+      key_start.push_back(static_cast<uint32_t>(key_row.size()));
+      key_split.push_back(static_cast<uint32_t>(s * 17 % (lens[s] + 1)));
+      for (uint32_t j = 0; j < lens[s]; j++) {
+        if (j == key_split.back())
+          key_row.push_back(UINT32_MAX);
+        key_row.push_back(static_cast<uint32_t>(l.tokens - 1 - l.start[s] - j));
+        q_row.push_back(key_row.back());
+      }
+      key_own.push_back(key_start.back() + key_split.back() + 1);
+    }
+    for (bool reverse : {false, true}) {
+      sp_attention_args args = Lay(l, reversed, 0, 0);
+      Bytes out = Act(l.tokens * heads * dim);
+      args.q = memory_[0].get();
+      args.out = out.get();
+      args.q_row = q_row.data();
+      args.key_row = key_row.data();
+      args.key_start = key_start.data();
+      args.key_split = key_split.data();
+      args.key_own = key_own.data();
+      sp_simt::SetReverse(reverse);
+      SP_ASSERT_LAUNCH(sp_cuda_attention(nullptr, bf16_, &args));
+      ASSERT_EQ(0, memcmp(all.data(), Read(out).data(), all.size() * 4)) << "head of " << dim;
+    }
+    sp_simt::SetReverse(false);
+  }
+}
+
 TEST_P(SimtAttention, ARowThatSeesNothingIsZero) {
   Layout l({70, 24}, 2, 26);
   l.mask.assign(140 + 24, 0);
