@@ -1,4 +1,6 @@
 // latency_test.cc - what --latency adds to lines, markers and the summary.
+#include "latency.h"
+
 #include <jansson.h>
 #include <unistd.h>
 
@@ -7,6 +9,8 @@
 #include <sstream>
 
 #include "engine_fixture.h"
+#include "measure.h"
+#include "replay.h"
 
 namespace {
 
@@ -148,6 +152,95 @@ TEST_F(LatencyRun, ScoresStayAsTheyAre) {
   for (auto &[key, members] : got)
     members.erase("latency");
   EXPECT_TRUE(SameScores(got, expected));
+}
+
+// Latencies of every hypothesis with tokens, by masks that a streamed pass makes for itself.
+std::vector<sp_latency_stats> Replayed(const Job &job) {
+  std::vector<sp_latency_stats> out;
+  const char *archive = job.archives[0].c_str();
+  sp_score_options options{};
+  options.model = job.model.c_str();
+  options.archives = &archive;
+  options.n_archives = 1;
+  options.methods = "maskless";
+  options.dtype = job.dtype.c_str();
+  options.threads = 1;
+  sp_workload w;
+  sp_replay *replay = nullptr;
+  sp_error err{};
+  EXPECT_EQ(sp_workload_open(&options, 0, 0, &w, &err), SP_OK) << err.message;
+  const sp_tokenizer_info *info = sp_tokenizer_get_info(w.context.tokenizer);
+  EXPECT_EQ(sp_replay_create(w.context.weights[0], &w.context.lookahead, w.context.max_tokens + 2,
+                             &replay, &err),
+            SP_OK);
+  for (size_t h = 0; h < w.job.n_hyps; h++) {
+    const sp_job_hyp &hyp = w.job.hyps[h];
+    if (hyp.n == 0)
+      continue;
+    std::vector<int32_t> ids{info->cls};
+    ids.insert(ids.end(), hyp.ids, hyp.ids + hyp.n);
+    ids.push_back(info->sep);
+    size_t nodes;
+    sp_latency latency;
+    sp_backlog backlog;
+    sp_latency_counts counts{};
+    sp_latency_costs costs = sp_latency_default_costs(w.context.config.layers);
+    EXPECT_EQ(sp_replay_begin(replay, ids.data(), ids.size(), nullptr, &err), SP_OK);
+    EXPECT_EQ(sp_replay_step(replay, ids.size(), &nodes, &err), SP_OK) << err.message;
+    const sp_mask_graph *masks = sp_replay_masks(replay);
+    EXPECT_EQ(sp_latency_create(masks, &latency, &err), SP_OK);
+    EXPECT_EQ(sp_latency_backlog(masks, &latency, nullptr, &costs, &backlog, &err), SP_OK);
+    EXPECT_EQ(sp_latency_count(&latency, backlog.upl, &counts, &err), SP_OK);
+    out.push_back(sp_latency_stats_of(&counts));
+    sp_latency_counts_release(&counts);
+    sp_latency_release(&latency);
+  }
+  sp_replay_destroy(replay);
+  sp_workload_close(&w);
+  return out;
+}
+
+TEST_F(LatencyRun, DynamicMasksAreThoseOfTheUnmaskedPass) {
+  sp_random_model model = TinyModel();
+  model.scheduler = "3";
+  model.scheduler_percent = 25;
+  model.config_extra = R"("lookahead": {"policy": "dynamic", "max": 3})";
+  model_ = MakeModel(scratch_ / "dynamic", model);
+  for (const char *dtype : {"f32", "bf16"}) {
+    Job job = MakeJob("-", "");
+    job.dtype = dtype;
+    std::vector<sp_latency_stats> expected = Replayed(job);
+    double spread = 0;
+    for (const char *methods : {"maskless", "pll", "pll,pll_l2r,cls"}) {
+      job.methods = methods;
+      std::istringstream lines(Done(job).lines);
+      size_t at = 0;
+      for (std::string line; std::getline(lines, line);) {
+        json_t *json = json_loads(line.c_str(), 0, nullptr), *hyp;
+        size_t h;
+        json_array_foreach(json_object_get(json, "hyps"), h, hyp) {
+          json_t *latency = json_object_get(hyp, "latency");
+          if (!latency)
+            continue;
+          ASSERT_LT(at, expected.size());
+          const sp_latency_stats &want = expected[at++];
+          for (int m = 0; m < SP_LATENCY_MEMBERS; m++) {
+            json_t *got = json_object_get(latency, sp_latency_key(sp_latency_member(m)));
+            if (std::isnan(want.value[m]))
+              EXPECT_TRUE(json_is_null(got)) << line;
+            else
+              EXPECT_EQ(static_cast<float>(json_number_value(got)),
+                        static_cast<float>(want.value[m]))
+                  << methods << " " << sp_latency_key(sp_latency_member(m)) << " " << line;
+          }
+          spread = std::max(spread, std::fabs(want.value[SP_LATENCY_MEAN] - 2));
+        }
+        json_decref(json);
+      }
+      EXPECT_EQ(at, expected.size());
+    }
+    EXPECT_GT(spread, 0.2) << "all alike: the masks are not dynamic";
+  }
 }
 
 TEST_F(LatencyRun, CostsScale) {
