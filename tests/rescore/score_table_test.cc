@@ -35,5 +35,25 @@ TEST(ScoreTable, ShortIdsAndRanksDoNotMeet) {
   sp_source_close(source);
 }
 
+// `cat RUN` of a run with latency.
+TEST(ScoreTable, TakesScoreLinesWithLatency) {
+  Scratch scratch;
+  std::string path = scratch / "scores.jsonl";
+  WriteFile(path, R"({"id":"a","hyps":[{"i":0,"pll":-3.5,"n":2,"latency":{"mean":1,"upl":0}},)"
+                  R"({"i":1,"pll":null,"n":0,"flag":"empty"}],"latency":{"mean":1,"upl":0}})"
+                  "\n");
+  sp_source *source = nullptr;
+  sp_score_table *table = nullptr;
+  sp_error err{};
+  ASSERT_EQ(sp_source_open(path.c_str(), &source, &err), SP_OK) << err.message;
+  ASSERT_EQ(sp_score_table_read(source, "pll", false, &table, &err), SP_OK) << err.message;
+  sp_second second{};
+  ASSERT_TRUE(sp_score_table_find(table, {"a", 1}, 0, &second));
+  EXPECT_EQ(second.value, -3.5);
+  EXPECT_EQ(second.n_tokens, 2u);
+  sp_score_table_destroy(table);
+  sp_source_close(source);
+}
+
 }  // namespace
 }  // namespace sp_test
