@@ -366,8 +366,7 @@ static size_t new_nodes(const struct reach *r, const struct unit *u, uint32_t co
   size_t sum = 0;
   bool copy = is_copy(u) && end_asked(r, u, 0) > common;
   for (size_t l = 1; l < r->layers; l++) {
-    size_t shared = common > r->behind[l] ? common - r->behind[l] : 0;
-    sum += (copy ? most_of(r, u, l) : 0) + (new_text ? u->len - shared : 0);
+    sum += (copy ? most_of(r, u, l) : 0) + (new_text ? u->len - first_felt(r, l, common) : 0);
   }
   return sum;
 }
