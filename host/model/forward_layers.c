@@ -31,6 +31,19 @@ enum sp_status sp_forward_feed(struct sp_forward *f, const struct sp_layer *laye
   return SP_OK;
 }
 
+struct sp_attention_args sp_forward_attention(const struct sp_forward *f, const void *q,
+                                              size_t q_stride, const void *k, size_t kv_stride) {
+  const struct sp_model_config *c = &f->weights->config;
+  return (struct sp_attention_args){.q = q,
+                                    .k = k,
+                                    .v = (const char *)k + c->hidden * f->device->act_bytes,
+                                    .out = f->ctx,
+                                    .q_stride = q_stride,
+                                    .kv_stride = kv_stride,
+                                    .heads = c->heads,
+                                    .head_dim = c->head_dim};
+}
+
 enum sp_status sp_forward_schedule(struct sp_forward *f, size_t layer, const void *res, size_t rows,
                                    uint32_t *bits, const struct sp_mask_args *mask,
                                    struct sp_error *err) {

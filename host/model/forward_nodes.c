@@ -69,8 +69,8 @@ static enum sp_status attend(struct sp_forward *f, const struct sp_node_level *l
                              size_t q_stride, const uint32_t *q_row, const void *k,
                              size_t kv_stride, struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
-  const struct sp_model_config *c = &f->weights->config;
-  struct sp_mask_args mask = sp_lookahead_mask(&f->rule.lookahead, f->level, c->layers);
+  size_t layers = f->weights->config.layers;
+  struct sp_mask_args mask = sp_lookahead_mask(&f->rule.lookahead, f->level, layers);
   mask.bits = f->bits;
   mask.bits_row = level->own;
   mask.sequences = level->groups;
@@ -81,26 +81,17 @@ static enum sp_status attend(struct sp_forward *f, const struct sp_node_level *l
   mask.mask_start = level->mask_start;
   mask.mask = f->mask;
   SP_TRY(b->mask(f->stream, &mask, err));
-  struct sp_attention_args args = {
-      .q = q,
-      .k = k,
-      .v = (const char *)k + c->hidden * f->device->act_bytes,
-      .out = f->ctx,
-      .q_stride = q_stride,
-      .kv_stride = kv_stride,
-      .heads = c->heads,
-      .head_dim = c->head_dim,
-      .sequences = level->groups,
-      .row_start = level->row_start,
-      .q_row = q_row,
-      .key_start = level->key_start,
-      .key_len = level->key_len,
-      .key_row = level->key_row,
-      .key_split = level->key_split,
-      .key_own = level->key_own,
-      .mask = f->mask,
-      .mask_start = level->mask_start,
-  };
+  struct sp_attention_args args = sp_forward_attention(f, q, q_stride, k, kv_stride);
+  args.sequences = level->groups;
+  args.row_start = level->row_start;
+  args.q_row = q_row;
+  args.key_start = level->key_start;
+  args.key_len = level->key_len;
+  args.key_row = level->key_row;
+  args.key_split = level->key_split;
+  args.key_own = level->key_own;
+  args.mask = f->mask;
+  args.mask_start = level->mask_start;
   return b->attention(f->stream, &args, err);
 }
 

@@ -126,27 +126,19 @@ static bool is_mask_kept(const struct sp_forward *f, size_t layer, bool scored_r
 static enum sp_status attend(struct sp_forward *f, const struct sp_batch *batch, size_t layer,
                              const void *res, const void *q, size_t q_stride, const void *k,
                              size_t kv_stride, bool scored_rows, struct sp_error *err) {
-  const struct sp_model_config *c = &f->weights->config;
   bool masked = sp_forward_is_masked(f);
   if (masked && !is_mask_kept(f, layer, scored_rows)) {
     SP_TRY(make_mask(f, batch, layer, scored_rows, res, err));
   }
-  struct sp_attention_args args = {
-      .q = q,
-      .k = k,
-      .v = (const char *)k + c->hidden * f->device->act_bytes,
-      .out = f->ctx,
-      .q_stride = q_stride,
-      .kv_stride = kv_stride,
-      .heads = c->heads,
-      .head_dim = c->head_dim,
-      .sequences = batch->sequences,
-      .row_start = scored_rows ? f->in.row_start : f->in.token_start,
-      .key_start = f->in.token_start,
-      .key_len = f->in.len,
-      .mask = masked ? f->mask : NULL,
-      .mask_start = !masked ? NULL : scored_rows ? f->in.row_mask : f->in.token_mask,
-  };
+  struct sp_attention_args args = sp_forward_attention(f, q, q_stride, k, kv_stride);
+  args.sequences = batch->sequences;
+  args.row_start = scored_rows ? f->in.row_start : f->in.token_start;
+  args.key_start = f->in.token_start;
+  args.key_len = f->in.len;
+  if (masked) {
+    args.mask = f->mask;
+    args.mask_start = scored_rows ? f->in.row_mask : f->in.token_mask;
+  }
   return f->device->backend->attention(f->stream, &args, err);
 }
 

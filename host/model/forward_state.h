@@ -91,6 +91,10 @@ SP_MUST_CHECK enum sp_status sp_forward_project_norm(struct sp_forward *f,
 SP_MUST_CHECK enum sp_status sp_forward_feed(struct sp_forward *f, const struct sp_layer *layer,
                                              size_t rows, void *res, void *act,
                                              struct sp_error *err);
+/* Attention over keys and values that stand side by side; sequences and masks are the caller's to
+ * say. */
+struct sp_attention_args sp_forward_attention(const struct sp_forward *f, const void *q,
+                                              size_t q_stride, const void *k, size_t kv_stride);
 /* Bits of `rows` rows of the residual stream, and where `mask` is not NULL their mask too. */
 SP_MUST_CHECK enum sp_status sp_forward_schedule(struct sp_forward *f, size_t layer,
                                                  const void *res, size_t rows, uint32_t *bits,
