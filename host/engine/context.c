@@ -265,11 +265,21 @@ struct sp_forward_rule sp_context_forward_rule(const struct sp_context *context,
                                   .pad_id = info->pad};
 }
 
+/* What a lane holds beside its forward: a batch's arrays, traced bits, nodes. */
+static size_t lane_bytes(const struct sp_context *context, const struct sp_settings *settings) {
+  struct sp_nodes_rule nodes = sp_context_nodes_rule(context);
+  size_t words = context->limits.tokens * 11 + context->limits.targets;
+  if (sp_context_traces(context, settings)) {
+    words += context->limits.tokens * context->config.layers;
+  }
+  return words * sizeof(uint32_t) +
+         (sp_context_tells_nodes(context, settings) ? sp_nodes_bytes(&nodes) : 0);
+}
+
 size_t sp_context_host_bytes(const struct sp_context *context, const struct sp_settings *settings) {
   const struct sp_device *device = context->devices[0];
   struct sp_forward_rule rule = sp_context_forward_rule(context, settings);
-  size_t arrays = context->limits.tokens * 11 * sizeof(uint32_t) +
-                  context->limits.targets * sizeof(uint32_t);
+  size_t arrays = lane_bytes(context, settings);
   if (sp_context_on_host(context)) {
     return weight_bytes(context) +
            settings->threads * (sp_forward_bytes(&context->config, device, &rule) + arrays);

@@ -203,8 +203,8 @@ static void take_node_counts(struct sp_job *job, const struct sp_context *contex
     return;
   }
   for (size_t b = 0; b < job->n_batches; b++) {
-    nodes += job->batch_nodes[b].nodes;
-    rows += job->batch_nodes[b].mlm_rows;
+    nodes += (double)job->batch_nodes[b].nodes;
+    rows += (double)job->batch_nodes[b].mlm_rows;
   }
   job->counts.nodes = (uint64_t)nodes;
   job->counts.scored_rows = (uint64_t)rows + job->plan.cls_rows;

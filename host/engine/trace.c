@@ -110,15 +110,6 @@ static void fill_batch(struct sp_batch *batch, const struct sp_tokens *tokens,
   batch->target_id = batch->base_ids; /* no targets, but staged */
 }
 
-/* A layer without a scheduler leaves its bits as they were. */
-static void clear_unscheduled(struct sp_tracer *t, size_t len) {
-  for (size_t l = 0; l < t->context.config.layers; l++) {
-    if (sp_lookahead_reach(&t->context.lookahead, l) == 0) {
-      memset(t->bits + l * len, 0, len * sizeof *t->bits);
-    }
-  }
-}
-
 enum sp_status sp_tracer_run(struct sp_tracer *t, struct sp_text text, struct sp_trace *out,
                              struct sp_error *err) {
   const struct sp_tokenizer_info *info = sp_tokenizer_get_info(t->context.tokenizer);
@@ -141,7 +132,5 @@ enum sp_status sp_tracer_run(struct sp_tracer *t, struct sp_text text, struct sp
   }
   fill_batch(&t->batch, &tokens, info);
   out->bits = t->bits;
-  SP_TRY(sp_forward_run(t->forward, &t->batch, NULL, NULL, t->bits, err));
-  clear_unscheduled(t, out->len);
-  return SP_OK;
+  return sp_forward_run(t->forward, &t->batch, NULL, NULL, t->bits, err);
 }

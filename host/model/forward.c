@@ -115,6 +115,18 @@ static void copy_nodes(const struct sp_forward *f, float *logp, float *cls) {
   }
 }
 
+/* A layer without reach has no scheduler: its words are what another layer left. */
+static void copy_bits(const struct sp_forward *f, uint32_t *bits) {
+  for (size_t l = 0; l < f->weights->config.layers; l++) {
+    size_t at = l * f->tokens, bytes = f->tokens * sizeof *bits;
+    if (sp_lookahead_reach(&f->rule.lookahead, l) > 0) {
+      memcpy(bits + at, f->bits_host + at, bytes);
+    } else {
+      memset(bits + at, 0, bytes);
+    }
+  }
+}
+
 static void copy_plain(const struct sp_forward *f, float *logp, float *cls, uint32_t *bits) {
   if (f->targets > 0) {
     memcpy(logp, f->logp_host, f->targets * sizeof *logp);
@@ -123,7 +135,7 @@ static void copy_plain(const struct sp_forward *f, float *logp, float *cls, uint
     memcpy(cls, f->cls_host, f->cls_rows * sizeof *cls);
   }
   if (f->rule.trace) {
-    memcpy(bits, f->bits_host, f->tokens * f->weights->config.layers * sizeof *bits);
+    copy_bits(f, bits);
   }
 }
 

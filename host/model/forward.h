@@ -61,11 +61,11 @@ SP_MUST_CHECK enum sp_status sp_forward_begin_nodes(struct sp_forward *forward,
 /* Goes on by a layer; *done when nothing is left to queue. A plain batch is done at once. */
 SP_MUST_CHECK enum sp_status sp_forward_advance(struct sp_forward *forward, bool *done,
                                                 struct sp_error *err);
-/* Goes on to the end and waits for the batch that was begun. logp (N) log-probabilities of the targets, cls (cls_rows)
- * outputs of the scalar head, and where the rule traces, bits (L, T) of every layer's scheduler at
- * every token, else NULL; all host memory, in the batch's order. By nodes, logp and cls have the
- * plan's order, and bits are left alone: sp_nodes_trace has them. SP_EMODEL when a scheduler gives
- * NaN. */
+/* Goes on to the end and waits for the batch that was begun. logp (N) log-probabilities of the
+ * targets, cls (cls_rows) outputs of the scalar head, and where the rule traces, bits (L, T) of every
+ * layer's scheduler at every token, 0 in layers without reach, else NULL; all host memory, in the
+ * batch's order. By nodes, logp and cls have the plan's order, and bits are left alone: sp_nodes_trace
+ * has them. SP_EMODEL when a scheduler gives NaN. */
 SP_MUST_CHECK enum sp_status sp_forward_end(struct sp_forward *forward, float *logp, float *cls,
                                             uint32_t *bits, struct sp_error *err);
 /* The one after the other. */

@@ -9,36 +9,43 @@
 
 /* ---- numbers for pairs ---- */
 
-/* An open hash table from a pair of numbers to the number of the pair. */
+/* An open hash table from a pair of numbers to the number of the pair, at most two thirds full. */
 struct pairs {
   struct pair_slot {
-    uint64_t pair; /* UINT64_MAX: free */
+    uint64_t pair;
     uint32_t number;
+    uint32_t round; /* not the table's: free */
   } *slots;
-  size_t room, mask; /* slots taken, slots in use less one */
-  uint32_t n;
+  size_t mask; /* slots less one */
+  uint32_t n, round;
 };
 
-static void clear_pairs(struct pairs *p, size_t count) {
+static size_t pair_slots(size_t count) {
   size_t slots = 64;
-  while (slots < count + count / 2 && slots < p->room) {
+  while (slots < count + count / 2) {
     slots *= 2;
   }
-  p->mask = slots - 1;
-  p->n = 0;
-  memset(p->slots, 0xff, slots * sizeof *p->slots);
+  return slots;
 }
 
-/* Number of the pair; p->n before the call when it is new. a and b are not both NONE. */
+static void clear_pairs(struct pairs *p) {
+  p->n = 0;
+  if (++p->round == 0) {
+    memset(p->slots, 0, (p->mask + 1) * sizeof *p->slots);
+    p->round = 1;
+  }
+}
+
+/* Number of the pair; p->n before the call when it is new. */
 static inline uint32_t number_of(struct pairs *p, uint32_t a, uint32_t b) {
   uint64_t pair = (uint64_t)a << 32 | b, hash = pair * 0x9e3779b97f4a7c15u;
   for (size_t i = (hash ^ hash >> 32) & p->mask;; i = (i + 1) & p->mask) {
+    if (p->slots[i].round != p->round) {
+      p->slots[i] = (struct pair_slot){pair, p->n, p->round};
+      return p->n++;
+    }
     if (p->slots[i].pair == pair) {
       return p->slots[i].number;
-    }
-    if (p->slots[i].pair == UINT64_MAX) {
-      p->slots[i] = (struct pair_slot){pair, p->n};
-      return p->n++;
     }
   }
 }
@@ -95,7 +102,7 @@ struct sp_nodes {
   uint32_t *target_row, *place_of_target, *place_of_cls; /* (N), (N), (T) */
   int32_t *target_id;     /* (N) */
   uint32_t *bucket;       /* (T + 1) targets of each row, while they are sorted */
-  uint32_t *trace;        /* (L, T) */
+  uint32_t *trace;        /* (L, T) with a dynamic rule */
   uint32_t first_trace;
 };
 
@@ -163,23 +170,31 @@ static uint32_t end_asked(const struct reach *r, const struct unit *u, size_t le
 
 /* ---- memory ---- */
 
-static bool take(void *out, size_t count, size_t size) {
-  void *memory = malloc(sp_max_size(1, sp_mul_sat(count, size)));
-  memcpy(out, &memory, sizeof memory);
-  return memory != NULL;
-}
+/* Takes arrays, zeroed, or only counts what they come to. */
+struct taker {
+  bool takes, failed;
+  size_t bytes;
+};
 
-static bool take_pairs(struct pairs *p, size_t count) {
-  p->room = 64;
-  while (p->room < count + count / 2) {
-    p->room *= 2;
+static void take(struct taker *t, void *out, size_t count, size_t size) {
+  size_t bytes = sp_max_size(1, sp_mul_sat(count, size));
+  t->bytes += sp_min_size(bytes, SIZE_MAX - t->bytes);
+  if (t->takes) {
+    void *memory = calloc(bytes, 1);
+    memcpy(out, &memory, sizeof memory);
+    t->failed = t->failed || !memory;
   }
-  return take(&p->slots, p->room, sizeof *p->slots);
 }
 
-static bool take_level(struct level *level, size_t t) {
-  return take(&level->span, t, sizeof *level->span) && take(&level->node, t, 4) &&
-         take(&level->prefix, t, 4);
+static void take_pairs(struct taker *t, struct pairs *p, size_t count) {
+  p->mask = pair_slots(count) - 1;
+  take(t, &p->slots, p->mask + 1, sizeof *p->slots);
+}
+
+static void take_level(struct taker *t, struct level *level, size_t tokens) {
+  take(t, &level->span, tokens, sizeof *level->span);
+  take(t, &level->node, tokens, 4);
+  take(t, &level->prefix, tokens, 4);
 }
 
 /* Chains that rows of the longest reach can have: bits beyond the first. */
@@ -191,25 +206,40 @@ static size_t most_chains(const struct sp_nodes_rule *rule) {
   return sp_mul_sat(rule->limits.tokens, reach - 1);
 }
 
-static bool take_all(struct sp_nodes *n) {
-  size_t t = n->rule.limits.tokens, targets = n->rule.limits.targets, layers = n->rule.layers;
-  bool dynamic = n->rule.lookahead->policy == SP_MASK_DYNAMIC;
-  uint32_t **of_tokens[] = {&n->own,       &n->position,     &n->len,        &n->key_start,
-                            &n->key_len,   &n->key_split,    &n->key_own,    &n->top_row,
-                            &n->mlm_row,   &n->cls_row,      &n->kind_place, &n->place_of_cls,
+/* Everything that n->rule asks for. */
+static void take_all(struct taker *t, struct sp_nodes *n) {
+  size_t tokens = n->rule.limits.tokens, targets = n->rule.limits.targets, layers = n->rule.layers;
+  uint32_t **of_tokens[] = {&n->own,       &n->position,  &n->len,        &n->key_start,
+                            &n->key_len,   &n->key_split, &n->key_own,    &n->top_row,
+                            &n->mlm_row,   &n->cls_row,   &n->kind_place, &n->place_of_cls,
                             &n->row_start, &n->bucket};
-  bool ok = take(&n->ahead, layers + 1, sizeof *n->ahead) &&
-            take(&n->behind, layers + 1, sizeof *n->behind) &&
-            take(&n->unit, t, sizeof *n->unit) && take_level(&n->now, t) &&
-            take_level(&n->next, t) && take_pairs(&n->nodes, t) && take_pairs(&n->prefixes, t) &&
-            take(&n->ids, t, 4) && take(&n->mask_start, t, 8) && take(&n->target_row, targets, 4) &&
-            take(&n->target_id, targets, 4) && take(&n->place_of_target, targets, 4);
-  for (size_t i = 0; ok && i < sizeof of_tokens / sizeof *of_tokens; i++) {
-    ok = take(of_tokens[i], t + 1, 4);
+  for (size_t i = 0; i < sizeof of_tokens / sizeof *of_tokens; i++) {
+    take(t, of_tokens[i], tokens + 1, 4);
   }
-  return ok && (!dynamic || (take_pairs(&n->owns, t) &&
-                             take_pairs(&n->chains, most_chains(&n->rule)) &&
-                             take(&n->trace, sp_mul_sat(layers, t), 4)));
+  take(t, &n->ahead, layers + 1, sizeof *n->ahead);
+  take(t, &n->behind, layers + 1, sizeof *n->behind);
+  take(t, &n->unit, tokens, sizeof *n->unit);
+  take_level(t, &n->now, tokens);
+  take_level(t, &n->next, tokens);
+  take_pairs(t, &n->nodes, tokens);
+  take_pairs(t, &n->prefixes, tokens);
+  take(t, &n->ids, tokens, 4);
+  take(t, &n->mask_start, tokens, 8);
+  take(t, &n->target_row, targets, 4);
+  take(t, &n->target_id, targets, 4);
+  take(t, &n->place_of_target, targets, 4);
+  if (n->rule.lookahead->policy == SP_MASK_DYNAMIC) {
+    take_pairs(t, &n->owns, tokens);
+    take_pairs(t, &n->chains, most_chains(&n->rule));
+    take(t, &n->trace, sp_mul_sat(layers, tokens), 4);
+  }
+}
+
+size_t sp_nodes_bytes(const struct sp_nodes_rule *rule) {
+  struct sp_nodes none = {.rule = *rule};
+  struct taker counts = {.bytes = sizeof none};
+  take_all(&counts, &none);
+  return counts.bytes;
 }
 
 enum sp_status sp_nodes_create(const struct sp_nodes_rule *rule, struct sp_nodes **out,
@@ -220,9 +250,11 @@ enum sp_status sp_nodes_create(const struct sp_nodes_rule *rule, struct sp_nodes
     return sp_fail_memory(err, sizeof *n);
   }
   n->rule = *rule;
-  if (!take_all(n)) {
+  struct taker taker = {.takes = true};
+  take_all(&taker, n);
+  if (taker.failed) {
     sp_nodes_destroy(n);
-    return sp_fail_memory(err, sp_mul_sat(rule->limits.tokens, 200));
+    return sp_fail_memory(err, taker.bytes);
   }
   fill_reach(rule, n->ahead, n->behind);
   *out = n;
@@ -293,8 +325,10 @@ static bool add_sequence(struct cutter *c, uint32_t s, bool new_text) {
   size_t *more = c->sum + c->rule->layers;
   bool fits = true;
   for (size_t l = 0; l < c->rule->layers; l++) {
-    size_t own = is_copy(&u) ? sp_max_size(1, most_of(&c->reach, &u, l)) : 0;
-    more[l] = own + (new_text ? u.len : 0);
+    more[l] = !is_copy(&u)     ? 0
+              : u.trace != NONE ? u.len /* its bits have room too */
+                                : sp_max_size(1, most_of(&c->reach, &u, l));
+    more[l] += new_text ? u.len : 0;
     fits = fits && c->sum[l] + more[l] <= c->rule->limits.tokens;
   }
   for (size_t l = 0; fits && l < c->rule->layers; l++) {
@@ -451,8 +485,8 @@ void sp_nodes_begin(struct sp_nodes *n, const struct sp_plan *plan, struct sp_ba
                                                               : n->first_trace;
     add_units(n, s);
   }
-  clear_pairs(&n->nodes, n->rule.limits.tokens);
-  clear_pairs(&n->prefixes, n->rule.limits.tokens);
+  clear_pairs(&n->nodes);
+  clear_pairs(&n->prefixes);
   for (uint32_t u = 0; u < n->units; u++) {
     const struct unit *unit = &n->unit[u];
     const int32_t *text = plan->base_ids + plan->base_start[unit->base];
@@ -499,22 +533,38 @@ static struct seen seen_by(const struct sp_nodes *n, uint32_t u, uint32_t i, boo
   return (struct seen){i + run, run == 32 ? 0 : row >> run << run};
 }
 
-/* Where a copy begins to differ on the next level: where its text looks into what differs. */
-static uint32_t first_changed(const struct sp_nodes *n, uint32_t u, const uint32_t *bits) {
-  struct reach r = reach_of(n);
-  uint32_t lo = n->now.span[u].lo, text = n->unit[u].text;
-  if (n->rule.lookahead->policy != SP_MASK_DYNAMIC) {
-    return first_felt(&r, n->at + 1, n->unit[u].mask_lo);
-  }
+/* The first position of a text whose row sees position `at` or beyond; `at` itself where none does. */
+static uint32_t first_that_sees(const struct sp_nodes *n, uint32_t text, uint32_t at,
+                                const uint32_t *bits) {
   size_t reach = sp_lookahead_reach(n->rule.lookahead, n->at);
-  for (uint32_t i = lo > reach ? lo - (uint32_t)reach : 0; i < lo; i++) {
+  for (uint32_t i = at > reach ? at - (uint32_t)reach : 0; i < at; i++) {
     struct seen seen = seen_by(n, text, i, false, bits);
     uint32_t far = seen.rest ? i + 32 - (uint32_t)__builtin_clz(seen.rest) : seen.end;
-    if (far >= lo) {
+    if (far >= at) {
       return i;
     }
   }
-  return lo;
+  return at;
+}
+
+/* Where a copy begins to differ on the next level: where its text looks into what differs. */
+static uint32_t first_changed(const struct sp_nodes *n, uint32_t u, const uint32_t *bits) {
+  struct reach r = reach_of(n);
+  return n->rule.lookahead->policy == SP_MASK_DYNAMIC
+             ? first_that_sees(n, n->unit[u].text, n->now.span[u].lo, bits)
+             : first_felt(&r, n->at + 1, n->unit[u].mask_lo);
+}
+
+/* End of a unit's positions on the next level. What is there of a text may end before what its rows
+ * see: from the first such row on no copy shares its nodes. */
+static uint32_t end_of(const struct sp_nodes *n, uint32_t u, const uint32_t *bits) {
+  struct reach r = reach_of(n);
+  uint32_t end = end_asked(&r, &n->unit[u], n->at + 1);
+  if (n->rule.lookahead->policy != SP_MASK_DYNAMIC || is_copy(&n->unit[u])) {
+    return end;
+  }
+  uint32_t known = first_that_sees(n, u, n->now.span[u].n, bits);
+  return known < end ? known : end;
 }
 
 /* A group of rows that begins with the next one, reading the keys of unit u. */
@@ -592,32 +642,30 @@ static void add_top_rows(struct sp_nodes *n, uint32_t u, const uint32_t *bits) {
 }
 
 static void trace_bits(struct sp_nodes *n, const uint32_t *bits) {
-  for (uint32_t u = 0; n->first_trace != NONE && bits && u < n->units; u++) {
+  for (uint32_t u = 0; n->trace && n->first_trace != NONE && u < n->units; u++) {
     const struct unit *unit = &n->unit[u];
     if (unit->trace == NONE) {
       continue;
     }
     size_t at = (size_t)(unit->trace - n->first_trace) * n->rule.layers + n->at * unit->len;
     for (uint32_t i = 0; i < unit->len; i++) {
-      n->trace[at + i] = bits[at_position(n, &n->now, n->now.node, u, i)];
+      n->trace[at + i] = bits ? bits[at_position(n, &n->now, n->now.node, u, i)] : 0;
     }
   }
 }
 
 static void clear_level(struct sp_nodes *n) {
-  size_t t = n->rule.limits.tokens;
-  clear_pairs(&n->nodes, t);
-  clear_pairs(&n->prefixes, t);
+  clear_pairs(&n->nodes);
+  clear_pairs(&n->prefixes);
   if (n->rule.lookahead->policy == SP_MASK_DYNAMIC) {
-    clear_pairs(&n->owns, t);
-    clear_pairs(&n->chains, most_chains(&n->rule));
+    clear_pairs(&n->owns);
+    clear_pairs(&n->chains);
   }
   n->rows = n->groups = n->mlm_rows = n->cls_rows = 0;
   n->mask_words = 0;
 }
 
 void sp_nodes_next(struct sp_nodes *n, const uint32_t *bits, struct sp_node_level *out) {
-  struct reach r = reach_of(n);
   bool last = n->at + 1 == n->rule.layers;
   uint32_t used = 0, key_rows = 0;
   trace_bits(n, bits);
@@ -630,7 +678,7 @@ void sp_nodes_next(struct sp_nodes *n, const uint32_t *bits, struct sp_node_leve
       add_top_rows(n, u, bits);
     } else {
       uint32_t lo = is_copy(unit) ? first_changed(n, u, bits) : 0;
-      set_span(&n->next, u, lo, end_asked(&r, unit, n->at + 1), &used);
+      set_span(&n->next, u, lo, end_of(n, u, bits), &used);
       for (uint32_t i = 0; i < n->next.span[u].n; i++) {
         n->next.node[n->next.span[u].start + i] = add_node(n, u, lo + i, false, 0, bits);
       }
@@ -713,5 +761,5 @@ void sp_nodes_end(struct sp_nodes *n, struct sp_node_outputs *out) {
 
 const uint32_t *sp_nodes_trace(const struct sp_nodes *n) { return n->trace; }
 struct sp_node_counts sp_nodes_get_counts(const struct sp_nodes *n) {
-  return (struct sp_node_counts){(uint32_t)n->count, (uint32_t)n->mlm_rows};
+  return (struct sp_node_counts){n->count, n->mlm_rows};
 }

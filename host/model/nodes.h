@@ -37,11 +37,13 @@ struct sp_nodes_rule {
 /* Whether equal nodes of a rule can be told: not under a full mask, nor with a hidden cls row. */
 bool sp_nodes_fits(const struct sp_lookahead *lookahead);
 
+/* Host memory of one sp_nodes. */
+size_t sp_nodes_bytes(const struct sp_nodes_rule *rule);
 SP_MUST_CHECK enum sp_status sp_nodes_create(const struct sp_nodes_rule *rule,
                                              struct sp_nodes **out, struct sp_error *err);
 void sp_nodes_destroy(struct sp_nodes *nodes); /* NULL is fine */
 
-/* Cuts a plan that keeps lists into batches whose nodes fit, at the ends of lists where a batch has a
+/* Cuts a plan that dedupes and keeps lists into batches whose nodes fit, at the ends of lists where a batch has a
  * whole one; *out from the plan's arena, NULL when out of memory. */
 struct sp_batch_range *sp_nodes_cut(struct sp_plan *plan, const struct sp_nodes_rule *rule,
                                     size_t *n_batches);
@@ -73,7 +75,7 @@ struct sp_node_level {
   const uint64_t *mask_start; /* (G) */
 };
 /* Call it once a layer. `bits` of the level's rows so far: the scheduler's of this layer, NULL unless
- * the rule is dynamic. */
+ * the rule is dynamic and reaches ahead in it. */
 void sp_nodes_next(struct sp_nodes *nodes, const uint32_t *bits, struct sp_node_level *out);
 
 /* After the last level: what becomes of its rows. */
@@ -90,12 +92,12 @@ struct sp_node_outputs {
 };
 void sp_nodes_end(struct sp_nodes *nodes, struct sp_node_outputs *out);
 
-/* Scheduler bits of the batch's traced sequences, one after the other, (L, len) words each; dynamic
- * rules only. */
+/* Scheduler bits of the batch's traced sequences, one after the other, (L, len) words each, 0 in layers
+ * without reach; dynamic rules only. */
 const uint32_t *sp_nodes_trace(const struct sp_nodes *nodes);
 struct sp_node_counts {
-  uint32_t nodes;    /* computed so far in this batch, level 0 apart */
-  uint32_t mlm_rows; /* of these on the last level, those that reach the vocabulary */
+  uint64_t nodes;    /* computed so far in this batch, level 0 apart */
+  uint64_t mlm_rows; /* of these on the last level, those that reach the vocabulary */
 };
 struct sp_node_counts sp_nodes_get_counts(const struct sp_nodes *nodes);
 

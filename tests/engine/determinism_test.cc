@@ -19,6 +19,17 @@ using namespace sp_test;
 
 const char kAllMethods[] = "pll,pll_l2r,cls,maskless";
 
+// The savings of a set, as --without takes them.
+std::string SavingsOf(unsigned set) {
+  const char *names[] = {"head", "trim", "pack", "dedupe", "nodes"};
+  std::string out;
+  for (unsigned i = 0; i < 5; i++) {
+    if (set >> i & 1)
+      out += (out.empty() ? "" : ",") + std::string(names[i]);
+  }
+  return out;
+}
+
 class Determinism : public testing::TestWithParam<const char *> {
  protected:
   void SetUp() override {
@@ -108,14 +119,10 @@ TEST_P(Determinism, AnyBatchLimit) {
 }
 
 TEST_P(Determinism, WithoutAnySavings) {
-  const char *names[] = {"head", "trim", "pack", "dedupe"};
   auto expected = Files(MakeJob("run"));
-  for (int left_out = 1; left_out < 16; left_out++) {
+  for (unsigned left_out = 1; left_out < 32; left_out++) {
     Job job = MakeJob("run");
-    for (int i = 0; i < 4; i++) {
-      if (left_out >> i & 1)
-        job.without += (job.without.empty() ? "" : ",") + std::string(names[i]);
-    }
+    job.without = SavingsOf(left_out);
     job.batch_tokens = left_out % 2 ? 0 : 200;
     EXPECT_TRUE(SameFiles(Files(job), expected)) << job.without;
   }
@@ -185,7 +192,8 @@ TEST_P(Determinism, MethodsAloneAndTogether) {
 TEST_P(Determinism, EverythingAtOnce) {
   std::mt19937 random(5);
   ScoreTable expected = Table(MakeJob("run"));
-  const char *without[] = {"", "head", "trim", "pack", "dedupe", "trim,pack", "pack,dedupe"};
+  const char *without[] = {"",       "head",      "trim",        "pack",
+                           "dedupe", "trim,pack", "pack,dedupe", "nodes"};
   for (int round = 0; round < 8; round++) {
     std::shuffle(archive_.begin(), archive_.end(), random);
     WriteFile(scratch_ / "b.jsonl", ToJsonl(archive_));
@@ -194,8 +202,104 @@ TEST_P(Determinism, EverythingAtOnce) {
     job.threads = 1 + random() % 4;
     job.batch_tokens = 1 + random() % 600;
     job.shard_utts = 1 + random() % 31;
-    job.without = without[random() % 7];
+    job.without = without[random() % 8];
     EXPECT_TRUE(SameScores(Table(job), expected)) << round;
+  }
+}
+
+// ---- under masks ----
+
+// A mask and what else the runs have in common; batches go by distinct nodes.
+struct Masked {
+  const char *mask;       // forced; NULL: the model's
+  const char *lookahead;  // of the model; NULL: none
+  const char *scheduler;
+  bool latency;
+};
+
+const Masked kMasked[] = {
+    {"causal", nullptr, nullptr, false},
+    {"layerwise:1", nullptr, nullptr, true},
+    {nullptr, R"("lookahead": {"policy": "dynamic", "max": 2})", "2", false},
+    {nullptr,
+     R"("lookahead": {"policy": "dynamic", "max": 3, "layers": [0, 3], "left": 6, "cls": "last"})",
+     "0,3", true}};
+
+class UnderMasks : public Determinism {
+ protected:
+  Job MaskedJob(const Masked &masked) {
+    sp_random_model model = TinyModel();
+    model.config_extra = masked.lookahead;
+    model.scheduler = masked.scheduler;
+    model.scheduler_percent = 30;
+    Job job = MakeJob("run");
+    job.model = MakeModel(scratch_ / ("masked-" + std::to_string(&masked - kMasked)), model);
+    job.mask = masked.mask ? masked.mask : "";
+    job.force_mask = masked.mask != nullptr;
+    job.latency = masked.latency;
+    return job;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Types, UnderMasks, testing::Values("f32", "bf16"),
+                         [](const auto &type) { return std::string(type.param); });
+
+TEST_P(UnderMasks, AnyThreadsBatchLimitAndSavings) {
+  std::mt19937 random(7);
+  for (const Masked &masked : kMasked) {
+    Job job = MaskedJob(masked);
+    job.out = "-";
+    Outcome expected = Score(job);
+    ASSERT_EQ(expected.status, SP_OK) << expected.message;
+    EXPECT_LT(expected.summary.counts.nodes, expected.summary.counts.plain_nodes);
+    for (unsigned left_out = 0; left_out < 32; left_out++) {
+      Job other = job;
+      const size_t limits[] = {0, 1, 150, 1 + random() % 700};
+      other.without = SavingsOf(left_out);
+      other.threads = 1 + random() % 4;
+      other.batch_tokens = limits[random() % 4];
+      Outcome outcome = Score(other);
+      EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+      EXPECT_TRUE(outcome.lines == expected.lines)
+          << outcome.summary.mask << " without " << other.without << " at " << other.batch_tokens;
+    }
+  }
+}
+
+TEST_P(UnderMasks, AnyOrderAndShards) {
+  std::mt19937 random(9);
+  for (const Masked &masked : kMasked) {
+    Job job = MaskedJob(masked);
+    ScoreTable expected = Table(job);
+    Archive archive = archive_;
+    for (int round = 0; round < 4; round++) {
+      std::shuffle(archive.begin(), archive.end(), random);
+      WriteFile(scratch_ / "b.jsonl", ToJsonl(archive));
+      Job other = job;
+      other.archives = {scratch_ / "b.jsonl"};
+      other.threads = 1 + random() % 4;
+      other.shard_utts = 1 + random() % 31;
+      other.batch_tokens = random() % 500;
+      other.without = SavingsOf(random() % 2 * 16);
+      EXPECT_TRUE(SameScores(Table(other), expected)) << &masked - kMasked << ", " << round;
+    }
+  }
+}
+
+// A hypothesis alone has no node in common with another.
+TEST_P(UnderMasks, AHypothesisByItselfScoresTheSame) {
+  for (const Masked &masked : kMasked) {
+    ScoreTable expected = Table(MaskedJob(masked));
+    for (size_t u = 0; u < archive_.size(); u += 9) {
+      for (size_t h = 0; h < archive_[u].hyps.size(); h++) {
+        WriteFile(scratch_ / "b.jsonl", ToJsonl({{archive_[u].id, {archive_[u].hyps[h]}}}));
+        Job job = MaskedJob(masked);
+        job.archives = {scratch_ / "b.jsonl"};
+        Members alone = Table(job).at({archive_[u].id, 0});
+        alone["i"] = std::to_string(h);
+        EXPECT_EQ(alone, expected.at({archive_[u].id, h}));
+      }
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 #include "score_ids.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "batch.h"
@@ -38,24 +39,46 @@ struct Run {
   }
 };
 
-void RunPlain(Run *run, const sp_forward_rule &rule, std::vector<float> *logp,
-              std::vector<float> *cls) {
+// What a run leaves: in the plan's numbering, bits traced sequence by sequence.
+struct Results {
+  std::vector<float> logp, cls;
+  std::vector<uint32_t> bits;
+};
+
+// Traced bits of a packed batch, layer by layer over all its tokens.
+void KeepBits(const Run &run, sp_batch_range range, size_t layers,
+              const std::vector<uint32_t> &of_batch, std::vector<uint32_t> *to) {
+  for (uint32_t s = 0; s < range.count; s++) {
+    const sp_sequence &seq = run.plan.sequence[range.first + s];
+    const size_t len = sp_plan_base_len(&run.plan, seq.base);
+    for (size_t l = 0; seq.trace != UINT32_MAX && l < layers; l++) {
+      auto from = of_batch.begin() +
+                  static_cast<long>(l * run.batch.tokens + run.batch.token_start[s]);
+      std::copy(from, from + static_cast<long>(len),
+                to->begin() + static_cast<long>(layers * seq.trace + l * len));
+    }
+  }
+}
+
+void RunPlain(Run *run, const sp_forward_rule &rule, size_t layers, Results *out) {
   const bool pack = rule.savings & SP_SAVING_PACK;
   sp_error err{};
   size_t n_batches = 0;
   sp_batch_range *ranges = sp_plan_cut(&run->plan, &rule.limits, pack, &n_batches);
   if (!ranges || !sp_batch_init(&run->batch, &rule.limits, &run->arena))
     throw std::runtime_error("out of memory");
+  std::vector<uint32_t> bits(rule.trace ? layers * rule.limits.tokens : 0);
   for (size_t b = 0; b < n_batches; b++) {
     sp_batch_fill(&run->batch, &run->plan, ranges[b], pack);
-    Check(sp_forward_run(run->forward, &run->batch, logp->data() + run->batch.first_target,
-                         cls->data() + run->batch.first_cls, nullptr, &err),
+    Check(sp_forward_run(run->forward, &run->batch, out->logp.data() + run->batch.first_target,
+                         out->cls.data() + run->batch.first_cls, bits.data(), &err),
           err);
+    if (rule.trace)
+      KeepBits(*run, ranges[b], layers, bits, &out->bits);
   }
 }
 
-void RunNodes(Run *run, const sp_forward_rule &rule, size_t layers, std::vector<float> *logp,
-              std::vector<float> *cls) {
+void RunNodes(Run *run, const sp_forward_rule &rule, size_t layers, Results *out) {
   const sp_nodes_rule nodes_rule{&rule.lookahead, layers, rule.limits, rule.mask_id};
   sp_error err{};
   Check(sp_nodes_create(&nodes_rule, &run->nodes, &err), err);
@@ -63,14 +86,22 @@ void RunNodes(Run *run, const sp_forward_rule &rule, size_t layers, std::vector<
   sp_batch_range *ranges = sp_nodes_cut(&run->plan, &nodes_rule, &n_batches);
   if (!ranges)
     throw std::runtime_error("out of memory");
+  size_t traced = 0;
   for (size_t b = 0; b < n_batches; b++) {
     sp_node_inputs inputs;
     uint32_t row = run->plan.sequence[ranges[b].first].row_first;
     sp_nodes_begin(run->nodes, &run->plan, ranges[b], &inputs);
     Check(sp_forward_begin_nodes(run->forward, run->nodes, &inputs, &err), err);
-    Check(sp_forward_end(run->forward, logp->data() + run->plan.row_target[row],
-                         cls->data() + run->plan.row_cls[row], nullptr, &err),
+    Check(sp_forward_end(run->forward, out->logp.data() + run->plan.row_target[row],
+                         out->cls.data() + run->plan.row_cls[row], nullptr, &err),
           err);
+    size_t words = 0;
+    for (uint32_t s = ranges[b].first; s < ranges[b].first + ranges[b].count; s++) {
+      const sp_sequence &seq = run->plan.sequence[s];
+      words += seq.trace != UINT32_MAX ? layers * sp_plan_base_len(&run->plan, seq.base) : 0;
+    }
+    std::copy_n(sp_nodes_trace(run->nodes), words, out->bits.begin() + static_cast<long>(traced));
+    traced += words;
   }
 }
 
@@ -156,14 +187,26 @@ bool ScoringModel::HasDevice(const char *device) {
 
 std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
                                         const std::vector<std::string> &methods,
-                                        const sp_lookahead &lookahead,
-                                        unsigned savings) const {
+                                        const sp_lookahead &lookahead, unsigned savings) const {
+  ScoreRule rule;
+  rule.lookahead = lookahead;
+  rule.savings = savings;
+  return Score(cases, methods, rule, nullptr);
+}
+
+std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
+                                        const std::vector<std::string> &methods,
+                                        const ScoreRule &how,
+                                        std::vector<std::vector<uint32_t>> *bits) const {
   const sp_tokenizer_info *info = sp_tokenizer_get_info(parts_->tokenizer);
-  const sp_batch_limits limits{1024, SP_PLAN_MAX_TARGETS * 1024};
+  const size_t layers = parts_->weights->config.layers;
+  const sp_batch_limits limits{
+      how.tokens, std::max(how.tokens, parts_->weights->config.max_positions) * SP_PLAN_MAX_TARGETS};
   sp_plan_rule rule{};
-  rule.dedupe = (savings & SP_SAVING_DEDUPE) != 0;
-  rule.cls_last = lookahead.cls_last;
-  rule.keep_lists = savings == SP_SAVING_ALL && sp_nodes_fits(&lookahead);
+  rule.dedupe = (how.savings & SP_SAVING_DEDUPE) != 0;
+  rule.cls_last = how.lookahead.cls_last;
+  rule.keep_lists = how.savings == SP_SAVING_ALL && sp_nodes_fits(&how.lookahead);
+  rule.trace = how.trace;
   rule.cls = info->cls;
   rule.sep = info->sep;
   rule.mask = info->mask;
@@ -173,19 +216,29 @@ std::vector<Scores> ScoringModel::Score(const std::vector<GoldenCase> &cases,
   for (const std::string &name : methods)
     rule.methods |= 1u << MethodOf(name);
   for (const GoldenCase &one : cases) {
-    hyps.push_back({one.ids.data(), one.word.data(), static_cast<uint32_t>(one.ids.size()), 0});
+    hyps.push_back({one.ids.data(), one.word.data(), static_cast<uint32_t>(one.ids.size()),
+                    static_cast<uint32_t>(hyps.size() / 4)});
   }
   Check(sp_plan_build(&run.plan, hyps.data(), hyps.size(), &rule, &err), err);
-  const sp_forward_rule forward_rule{limits, savings, lookahead, false, info->mask, info->pad};
+  const sp_forward_rule forward_rule{limits,    how.savings, how.lookahead, how.trace,
+                                     info->mask, info->pad};
   Check(sp_forward_create(parts_->weights, &forward_rule, &run.forward, &err), err);
-  std::vector<float> logp(run.plan.targets), cls(run.plan.cls_rows);
+  Results results{std::vector<float>(run.plan.targets), std::vector<float>(run.plan.cls_rows),
+                  std::vector<uint32_t>(how.trace ? layers * run.plan.traced : 0)};
   if (rule.keep_lists)
-    RunNodes(&run, forward_rule, parts_->weights->config.layers, &logp, &cls);
+    RunNodes(&run, forward_rule, layers, &results);
   else
-    RunPlain(&run, forward_rule, &logp, &cls);
+    RunPlain(&run, forward_rule, layers, &results);
   std::vector<Scores> out;
   for (size_t h = 0; h < cases.size(); h++) {
-    out.push_back(Collect(run.plan, h, cases[h].ids.size(), methods, logp, cls));
+    size_t len = cases[h].ids.size() + 2;
+    out.push_back(Collect(run.plan, h, cases[h].ids.size(), methods, results.logp, results.cls));
+    if (how.trace) {
+      uint32_t sequence = run.plan.base_trace[run.plan.hyp_base[h]];
+      auto at = results.bits.begin() +
+                static_cast<long>(layers * run.plan.sequence[sequence].trace);
+      bits->emplace_back(at, at + static_cast<long>(layers * len));
+    }
   }
   return out;
 }

@@ -16,6 +16,14 @@ namespace sp_test {
 // Method to values of one case, as in a golden.
 using Scores = std::map<std::string, std::vector<float>>;
 
+// How a plan is computed.
+struct ScoreRule {
+  sp_lookahead lookahead{};
+  unsigned savings = SP_SAVING_ALL;
+  size_t tokens = 1024;  // of a batch
+  bool trace = false;    // dynamic lookahead only
+};
+
 // An open model on one device ("cpu:avx2") at one compute type. Throws std::runtime_error when anything fails.
 class ScoringModel {
  public:
@@ -34,6 +42,10 @@ class ScoringModel {
                             const std::vector<std::string> &methods,
                             const sp_lookahead &lookahead = {},
                             unsigned savings = SP_SAVING_ALL) const;
+  // Cases 4n to 4n + 3 are one list. `bits`, where the rule traces: of each case (L, tokens + 2).
+  std::vector<Scores> Score(const std::vector<GoldenCase> &cases,
+                            const std::vector<std::string> &methods, const ScoreRule &rule,
+                            std::vector<std::vector<uint32_t>> *bits) const;
   // What the model's config says.
   const sp_lookahead &lookahead() const;
   // The schedulers' bits in the unmasked pass of a case: (L, tokens + 2), edges beyond its end 0.

@@ -124,11 +124,11 @@ TEST_F(Devices, AnyNumberOfThem) {
 }
 
 TEST_F(Devices, AnyBatchesThreadsAndSavings) {
-  const char *names[] = {"head", "trim", "pack", "dedupe"};
+  const char *names[] = {"head", "trim", "pack", "dedupe", "nodes"};
   Expected();
-  for (int left_out = 0; left_out < 16; left_out++) {
+  for (int left_out = 0; left_out < 32; left_out++) {
     Job job = MakeJob();
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
       if (left_out >> i & 1)
         job.without += (job.without.empty() ? "" : ",") + std::string(names[i]);
     }
@@ -156,6 +156,117 @@ TEST_F(Devices, AStreamKeepsItsOrder) {
     EXPECT_EQ(outcome.lines, expected.lines);
   }
 }
+
+// ---- under masks ----
+
+struct Masked {
+  const char *mask, *lookahead, *scheduler;
+  bool latency;
+};
+
+class MaskedDevices : public Devices, public testing::WithParamInterface<Masked> {
+ protected:
+  void SetUp() override {
+    Devices::SetUp();
+    sp_random_model model = TinyModel();
+    model.config_extra = GetParam().lookahead;
+    model.scheduler = GetParam().scheduler;
+    model.scheduler_percent = 30;
+    model_ = MakeModel(scratch_ / "masked", model);
+  }
+  Job MaskedJob() {
+    Job job = MakeJob();
+    job.mask = GetParam().mask;
+    job.force_mask = !job.mask.empty();
+    job.latency = GetParam().latency;
+    return job;
+  }
+  // Lines of the CPU, in batches that go by distinct nodes.
+  std::string LinesOfTheCpu() {
+    Job job = MaskedJob();
+    job.device = "cpu";
+    job.out = "-";
+    Outcome outcome = Score(job);
+    EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+    EXPECT_LT(outcome.summary.counts.nodes, outcome.summary.counts.plain_nodes);
+    return outcome.lines;
+  }
+};
+
+TEST_P(MaskedDevices, ScoresAreThoseOfTheCpu) {
+  const std::string expected = LinesOfTheCpu();
+  for (size_t devices : {1u, 3u}) {
+    for (size_t lanes : {1u, 2u, 3u}) {
+      for (const char *without : {"", "nodes", "head", "pack,dedupe"}) {
+        for (size_t tokens : {0u, 1u, 300u}) {
+          Job job = MaskedJob();
+          job.out = "-";
+          job.without = without;
+          job.batch_tokens = tokens;
+          GiveOrders(On(devices).Lanes(lanes));
+          Outcome outcome = Score(job);
+          EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+          EXPECT_EQ(outcome.lines, expected) << devices << " devices, " << lanes
+                                             << " lanes, without " << without << " at " << tokens;
+        }
+      }
+    }
+  }
+}
+
+// Somewhere in a batch, between its layers or elsewhere, one of them stops for good.
+TEST_P(MaskedDevices, OneFailsAtAnyCall) {
+  BeSmall();
+  const std::string expected = LinesOfTheCpu();
+  Job job = MaskedJob();
+  job.out = "-";
+  GiveOrders(On(1));
+  EXPECT_EQ(Score(job).lines, expected);
+  const size_t needed = Deeds().calls[0];
+  size_t lost = 0;
+  for (size_t k = 1; k <= needed; k += kStep) {
+    GiveOrders(On(2).Lanes(1 + k % 3).FailsAtCall(k % 2, k));
+    Outcome outcome = Score(job);
+    EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+    EXPECT_EQ(outcome.lines, expected);
+    lost += outcome.summary.devices_lost;
+    ASSERT_FALSE(HasFailure()) << "device " << k % 2 << " at call " << k;
+  }
+  EXPECT_GT(lost * kStep, 3u);
+}
+
+TEST_P(MaskedDevices, AllFailAndTheRunIsResumed) {
+  BeSmall();
+  const std::string expected = LinesOfTheCpu();
+  GiveOrders(On(1));
+  Job job = MaskedJob();
+  ASSERT_EQ(RunOn(On(1), job).status, SP_OK);
+  const size_t needed = Deeds().calls[0];
+  for (size_t k = needed / 3; k < needed; k += needed / 5) {
+    Outcome outcome = RunOn(On(1).FailsAtCall(0, k), job);
+    EXPECT_EQ(outcome.status, SP_EDEVICE) << outcome.message;
+    GiveOrders(On(2));
+    outcome = Score(job);
+    EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+    EXPECT_EQ(LinesOf(job.out), expected) << "at call " << k;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rules, MaskedDevices,
+    testing::Values(Masked{"causal", nullptr, nullptr, false},
+                    Masked{"layerwise:1", nullptr, nullptr, true},
+                    Masked{"", R"("lookahead": {"policy": "dynamic", "max": 2})", "2", true},
+                    Masked{"", R"("lookahead": {"policy": "dynamic", "max": 3, "layers": [0, 3]})",
+                           "0,3", false}),
+    [](const auto &given) {
+      return std::string(given.param.scheduler ? "dynamic_"
+                         : given.param.latency ? "layerwise"
+                                               : "causal") +
+             (!given.param.scheduler ? ""
+              : given.param.latency  ? "traced"
+                                     : "layers");
+    });
 
 // ---- what a device decides ----
 
@@ -295,8 +406,7 @@ TEST_F(Devices, ResultsOfAFailedOneAreForgotten) {
   for (size_t lanes : {1u, 2u}) {
     Job again = job;
     again.out = scratch_ / "run";
-    Outcome outcome =
-        RunOn(On(2).Lanes(lanes).Slow(0, 5000).Lies(1).FailsAtBatch(1, 4), again);
+    Outcome outcome = RunOn(On(2).Lanes(lanes).Slow(0, 5000).Lies(1).FailsAtBatch(1, 4), again);
     EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
     EXPECT_EQ(outcome.summary.devices_lost, 1u);
     EXPECT_EQ(Deeds().batches[1], 4u);
