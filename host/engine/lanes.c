@@ -156,6 +156,10 @@ enum sp_status sp_lanes_end(struct sp_lanes *lanes, struct sp_job **job, size_t 
   *which = lane->which;
   struct places to = places_of(lane);
   SP_TRY(sp_forward_end(lane->forward, to.logp, to.cls, lane->bits, err));
+  while (lane->job->by_nodes && sp_nodes_again(lane->nodes, &lane->inputs)) {
+    SP_TRY(sp_forward_begin_nodes(lane->forward, lane->nodes, &lane->inputs, err));
+    SP_TRY(sp_forward_end(lane->forward, to.logp, to.cls, NULL, err));
+  }
   if (lane->job->by_nodes) {
     lane->job->batch_nodes[lane->which] = sp_nodes_get_counts(lane->nodes);
   }

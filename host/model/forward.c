@@ -108,10 +108,14 @@ enum sp_status sp_forward_advance(struct sp_forward *f, bool *done, struct sp_er
 static void copy_nodes(const struct sp_forward *f, float *logp, float *cls) {
   const struct sp_node_outputs *out = &f->outputs;
   for (size_t t = 0; t < out->plan_targets; t++) {
-    logp[t] = f->logp_host[out->place_of_target[t]];
+    if (out->place_of_target[t] != UINT32_MAX) {
+      logp[t] = f->logp_host[out->place_of_target[t]];
+    }
   }
   for (size_t r = 0; r < out->plan_cls; r++) {
-    cls[r] = f->cls_host[out->place_of_cls[r]];
+    if (out->place_of_cls[r] != UINT32_MAX) {
+      cls[r] = f->cls_host[out->place_of_cls[r]];
+    }
   }
 }
 

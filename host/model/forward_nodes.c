@@ -147,6 +147,9 @@ static enum sp_status last_layer(struct sp_forward *f, struct sp_error *err) {
   stage_outputs(f, &f->outputs);
   SP_TRY(sp_forward_upload(f, err));
   f->rows = level.rows;
+  if (f->rows == 0) { /* all of them are left to a second round */
+    return SP_OK;
+  }
   SP_TRY(b->gather(f->stream, f->res, d * f->device->res_bytes, level.own, f->rows, f->row_res,
                    err));
   if (f->row_act != f->row_res) {

@@ -61,6 +61,8 @@ struct unit {
   uint32_t row_first, row_end; /* rows of the plan */
   uint32_t trace;            /* as in sp_sequence */
   bool wide;                 /* every position is asked for below the last level */
+  bool tried;                /* nothing past `top` is there from level 1 on */
+  bool left_out;             /* for the second round */
   uint32_t last_mask;        /* of a text: the greatest mask_lo of its copies + 1 */
 };
 
@@ -86,6 +88,8 @@ struct sp_nodes {
   size_t at; /* level that `now` holds */
   struct level now, next;
   struct pairs nodes, prefixes, owns, chains;
+  bool again;   /* in the second round */
+  size_t all_mlm_rows; /* of both rounds */
   size_t count; /* rows of the levels so far, level 0 apart */
 
   size_t rows, groups;
@@ -472,24 +476,16 @@ static void number_prefixes(struct sp_nodes *n, struct level *level, uint32_t u)
   }
 }
 
-void sp_nodes_begin(struct sp_nodes *n, const struct sp_plan *plan, struct sp_batch_range range,
-                    struct sp_node_inputs *out) {
+/* Level 0 of the units. */
+static void start_units(struct sp_nodes *n, struct sp_node_inputs *out) {
   struct reach r = reach_of(n);
   uint32_t used = 0;
-  n->plan = plan;
-  n->range = range;
-  n->units = n->at = n->count = 0;
-  n->first_trace = NONE;
-  for (uint32_t s = range.first; s < range.first + range.count; s++) {
-    n->first_trace = plan->sequence[s].trace < n->first_trace ? plan->sequence[s].trace
-                                                              : n->first_trace;
-    add_units(n, s);
-  }
+  n->at = 0;
   clear_pairs(&n->nodes);
   clear_pairs(&n->prefixes);
   for (uint32_t u = 0; u < n->units; u++) {
     const struct unit *unit = &n->unit[u];
-    const int32_t *text = plan->base_ids + plan->base_start[unit->base];
+    const int32_t *text = n->plan->base_ids + n->plan->base_start[unit->base];
     set_span(&n->now, u, unit->mask_lo, end_asked(&r, unit, 0), &used);
     for (uint32_t i = 0; i < n->now.span[u].n; i++) {
       uint32_t j = unit->mask_lo + i;
@@ -503,6 +499,61 @@ void sp_nodes_begin(struct sp_nodes *n, const struct sp_plan *plan, struct sp_ba
   }
   n->rows = n->nodes.n;
   *out = (struct sp_node_inputs){n->rows, n->ids, n->position};
+}
+
+void sp_nodes_begin(struct sp_nodes *n, const struct sp_plan *plan, struct sp_batch_range range,
+                    struct sp_node_inputs *out) {
+  uint32_t first = plan->sequence[range.first].row_first;
+  uint32_t end = plan->sequence[range.first + range.count].row_first;
+  n->plan = plan;
+  n->range = range;
+  n->units = n->count = n->all_mlm_rows = 0;
+  n->again = false;
+  n->first_trace = NONE;
+  memset(n->top_row, 0xff, (end - first) * sizeof *n->top_row);
+  for (uint32_t s = range.first; s < range.first + range.count; s++) {
+    n->first_trace = plan->sequence[s].trace < n->first_trace ? plan->sequence[s].trace
+                                                              : n->first_trace;
+    add_units(n, s);
+  }
+  start_units(n, out);
+}
+
+/* Keeps the units that were left out, and their texts for what they share. */
+bool sp_nodes_again(struct sp_nodes *n, struct sp_node_inputs *out) {
+  uint32_t first = n->plan->sequence[n->range.first].row_first;
+  uint32_t end = n->plan->sequence[n->range.first + n->range.count].row_first;
+  uint32_t kept = 0, text = NONE;
+  for (uint32_t u = 0; u < n->units; u++) {
+    struct unit unit = n->unit[u];
+    if (!unit.left_out) {
+      continue;
+    }
+    if (unit.text != text) {
+      text = unit.text;
+      n->unit[kept] = (struct unit){.text = kept, .base = unit.base, .len = unit.len, .top = NONE,
+                                    .trace = NONE};
+      kept++;
+    }
+    uint32_t shared = kept - 1;
+    while (is_copy(&n->unit[shared])) {
+      shared--;
+    }
+    unit.text = shared;
+    unit.tried = unit.left_out = false;
+    if (unit.mask_lo + 1 > n->unit[shared].last_mask) {
+      n->unit[shared].last_mask = unit.mask_lo + 1;
+    }
+    n->unit[kept++] = unit;
+  }
+  n->units = kept;
+  n->again = true;
+  n->first_trace = NONE;
+  memset(n->top_row, 0xff, (end - first) * sizeof *n->top_row);
+  if (kept > 0) {
+    start_units(n, out);
+  }
+  return kept > 0;
 }
 
 /* ---- a level ---- */
@@ -533,14 +584,17 @@ static struct seen seen_by(const struct sp_nodes *n, uint32_t u, uint32_t i, boo
   return (struct seen){i + run, run == 32 ? 0 : row >> run << run};
 }
 
-/* The first position of a text whose row sees position `at` or beyond; `at` itself where none does. */
-static uint32_t first_that_sees(const struct sp_nodes *n, uint32_t text, uint32_t at,
+/* The last position that row i sees. */
+static uint32_t farthest(struct seen seen, uint32_t i) {
+  return seen.rest ? i + 32 - (uint32_t)__builtin_clz(seen.rest) : seen.end;
+}
+
+/* The first position of a unit whose row sees position `at` or beyond; `at` itself where none does. */
+static uint32_t first_that_sees(const struct sp_nodes *n, uint32_t u, uint32_t at,
                                 const uint32_t *bits) {
   size_t reach = sp_lookahead_reach(n->rule.lookahead, n->at);
   for (uint32_t i = at > reach ? at - (uint32_t)reach : 0; i < at; i++) {
-    struct seen seen = seen_by(n, text, i, false, bits);
-    uint32_t far = seen.rest ? i + 32 - (uint32_t)__builtin_clz(seen.rest) : seen.end;
-    if (far >= at) {
+    if (farthest(seen_by(n, u, i, false, bits), i) >= at) {
       return i;
     }
   }
@@ -555,15 +609,31 @@ static uint32_t first_changed(const struct sp_nodes *n, uint32_t u, const uint32
              : first_felt(&r, n->at + 1, n->unit[u].mask_lo);
 }
 
-/* End of a unit's positions on the next level. What is there of a text may end before what its rows
- * see: from the first such row on no copy shares its nodes. */
-static uint32_t end_of(const struct sp_nodes *n, uint32_t u, const uint32_t *bits) {
+/* Whether a copy is worth trying without what stands past its scored position. */
+static bool is_tried(const struct sp_nodes *n, uint32_t u, const uint32_t *bits) {
+  const struct unit *unit = &n->unit[u];
+  return n->rule.lookahead->policy == SP_MASK_DYNAMIC && n->at == 0 && !n->again &&
+         is_copy(unit) && !unit->wide && unit->top != NONE && unit->top >= unit->mask_lo &&
+         n->ahead[1] > 0 &&
+         first_that_sees(n, u, unit->top + 1, bits) == unit->top + 1;
+}
+
+/* End of a unit's positions on the next level.  What is there of it may end before what its rows see:
+ * from the first such row on no copy shares a text's nodes, and a copy that is tried has failed. */
+static uint32_t end_of(struct sp_nodes *n, uint32_t u, const uint32_t *bits) {
   struct reach r = reach_of(n);
-  uint32_t end = end_asked(&r, &n->unit[u], n->at + 1);
-  if (n->rule.lookahead->policy != SP_MASK_DYNAMIC || is_copy(&n->unit[u])) {
+  struct unit *unit = &n->unit[u];
+  const struct span *now = &n->now.span[u];
+  uint32_t end = end_asked(&r, unit, n->at + 1);
+  unit->tried = unit->tried || is_tried(n, u, bits);
+  if (n->rule.lookahead->policy != SP_MASK_DYNAMIC || (is_copy(unit) && !unit->tried)) {
     return end;
   }
-  uint32_t known = first_that_sees(n, u, n->now.span[u].n, bits);
+  uint32_t known = first_that_sees(n, u, now->lo + now->n, bits);
+  if (unit->tried) {
+    end = unit->top + 1;
+    unit->left_out = known < end;
+  }
   return known < end ? known : end;
 }
 
@@ -620,10 +690,27 @@ static uint32_t add_node(struct sp_nodes *n, uint32_t u, uint32_t i, bool exempt
   return node;
 }
 
+/* Whether everything that the rows of a unit see is there. */
+static bool is_complete(const struct sp_nodes *n, const struct unit *unit, uint32_t u,
+                        const uint32_t *bits) {
+  const struct span *now = &n->now.span[u];
+  for (uint32_t r = unit->row_first; unit->tried && r < unit->row_end; r++) {
+    uint32_t i = n->plan->row_position[r];
+    if (farthest(seen_by(n, u, i, false, bits), i) >= now->lo + now->n) {
+      return false;
+    }
+  }
+  return true;
+}
+
 /* The rows of the plan that a sequence has, on the last level. */
 static void add_top_rows(struct sp_nodes *n, uint32_t u, const uint32_t *bits) {
   const struct sp_lookahead *rule = n->rule.lookahead;
-  const struct unit *unit = &n->unit[u];
+  struct unit *unit = &n->unit[u];
+  unit->left_out = !is_complete(n, unit, u, bits);
+  if (unit->left_out) {
+    return;
+  }
   uint32_t first = n->plan->sequence[n->range.first].row_first;
   for (uint32_t r = unit->row_first; r < unit->row_end; r++) {
     bool cls = n->plan->row_cls[r + 1] > n->plan->row_cls[r];
@@ -665,6 +752,17 @@ static void clear_level(struct sp_nodes *n) {
   n->mask_words = 0;
 }
 
+/* The nodes of a unit on the next level. */
+static void add_span(struct sp_nodes *n, uint32_t u, const uint32_t *bits, uint32_t *used) {
+  uint32_t lo = is_copy(&n->unit[u]) ? first_changed(n, u, bits) : 0;
+  uint32_t end = end_of(n, u, bits);
+  set_span(&n->next, u, lo, n->unit[u].left_out ? lo : end, used);
+  for (uint32_t i = 0; i < n->next.span[u].n; i++) {
+    n->next.node[n->next.span[u].start + i] = add_node(n, u, lo + i, false, 0, bits);
+  }
+  number_prefixes(n, &n->next, u);
+}
+
 void sp_nodes_next(struct sp_nodes *n, const uint32_t *bits, struct sp_node_level *out) {
   bool last = n->at + 1 == n->rule.layers;
   uint32_t used = 0, key_rows = 0;
@@ -673,21 +771,21 @@ void sp_nodes_next(struct sp_nodes *n, const uint32_t *bits, struct sp_node_leve
   for (uint32_t u = 0; u < n->units; u++) {
     const struct unit *unit = &n->unit[u];
     key_rows += n->now.span[u].n;
+    if (unit->left_out) {
+      n->next.span[u] = (struct span){n->now.span[u].lo, 0, used};
+      continue;
+    }
     open_group(n, u);
     if (last) {
       add_top_rows(n, u, bits);
     } else {
-      uint32_t lo = is_copy(unit) ? first_changed(n, u, bits) : 0;
-      set_span(&n->next, u, lo, end_of(n, u, bits), &used);
-      for (uint32_t i = 0; i < n->next.span[u].n; i++) {
-        n->next.node[n->next.span[u].start + i] = add_node(n, u, lo + i, false, 0, bits);
-      }
-      number_prefixes(n, &n->next, u);
+      add_span(n, u, bits, &used);
     }
     close_group(n);
   }
   n->row_start[n->groups] = (uint32_t)n->rows;
   n->count += n->rows;
+  n->all_mlm_rows += n->mlm_rows; /* none below the last level */
   *out = (struct sp_node_level){.rows = n->rows,
                                 .groups = n->groups,
                                 .key_rows = key_rows,
@@ -709,13 +807,15 @@ void sp_nodes_next(struct sp_nodes *n, const uint32_t *bits, struct sp_node_leve
 
 /* ---- what becomes of the last level ---- */
 
-/* Targets in the order of their rows: a counting sort that keeps the plan's order within a row. */
-static void sort_targets(struct sp_nodes *n, uint32_t row_first, uint32_t row_end) {
+/* Targets in the order of their rows: a counting sort that keeps the plan's order within a row.
+ * Returns how many there are. */
+static size_t sort_targets(struct sp_nodes *n, uint32_t row_first, uint32_t row_end) {
   const struct sp_plan *plan = n->plan;
   uint32_t first = plan->row_target[row_first];
+  size_t sorted = 0;
   memset(n->bucket, 0, (n->mlm_rows + 1) * sizeof *n->bucket);
   for (uint32_t r = row_first; r < row_end; r++) {
-    if (plan->row_cls[r + 1] == plan->row_cls[r]) {
+    if (plan->row_cls[r + 1] == plan->row_cls[r] && n->top_row[r - row_first] != NONE) {
       n->bucket[n->top_row[r - row_first] + 1] += plan->row_target[r + 1] - plan->row_target[r];
     }
   }
@@ -724,12 +824,18 @@ static void sort_targets(struct sp_nodes *n, uint32_t row_first, uint32_t row_en
   }
   for (uint32_t r = row_first; r < row_end; r++) {
     for (uint32_t t = plan->row_target[r]; t < plan->row_target[r + 1]; t++) {
+      n->place_of_target[t - first] = NONE;
+      if (n->top_row[r - row_first] == NONE) {
+        continue;
+      }
       uint32_t place = n->bucket[n->top_row[r - row_first]]++;
+      sorted++;
       n->target_row[place] = n->top_row[r - row_first];
       n->target_id[place] = plan->target_id[t];
       n->place_of_target[t - first] = place;
     }
   }
+  return sorted;
 }
 
 void sp_nodes_end(struct sp_nodes *n, struct sp_node_outputs *out) {
@@ -742,11 +848,10 @@ void sp_nodes_end(struct sp_nodes *n, struct sp_node_outputs *out) {
       n->place_of_cls[cls++] = n->top_row[r - row_first];
     }
   }
-  sort_targets(n, row_first, row_end);
   size_t targets = plan->row_target[row_end] - plan->row_target[row_first];
   *out = (struct sp_node_outputs){.mlm_rows = n->mlm_rows,
                                   .cls_rows = n->cls_rows,
-                                  .targets = targets,
+                                  .targets = sort_targets(n, row_first, row_end),
                                   .mlm_row = n->mlm_row,
                                   .cls_row = n->cls_row,
                                   .target_row = n->target_row,
@@ -761,5 +866,5 @@ void sp_nodes_end(struct sp_nodes *n, struct sp_node_outputs *out) {
 
 const uint32_t *sp_nodes_trace(const struct sp_nodes *n) { return n->trace; }
 struct sp_node_counts sp_nodes_get_counts(const struct sp_nodes *n) {
-  return (struct sp_node_counts){n->count, n->mlm_rows};
+  return (struct sp_node_counts){n->count, n->all_mlm_rows};
 }

@@ -14,6 +14,9 @@
  * Only what can differ from the unmasked text is looked at: a copy masked from k on differs at (l, i)
  * only from i = k - (what looks ahead up to layer l) on, and is asked for only up to the scored
  * position + (what looks ahead above l).  Below that its nodes are the text's own.
+ * Under a dynamic rule, whose schedulers mostly stay below their reach, a copy that does not look past
+ * its scored position in the first layer is tried without anything past it.  Where a layer further up
+ * does look there, the copy is left out, and done in a second round with all that it may ask for.
  * Source: methods.md 5 (ours). */
 #ifndef SP_MODEL_NODES_H
 #define SP_MODEL_NODES_H
@@ -92,11 +95,15 @@ struct sp_node_outputs {
 };
 void sp_nodes_end(struct sp_nodes *nodes, struct sp_node_outputs *out);
 
+/* After the end of the first round: begins a second one with the copies that were left out, and is
+ * true; false where there are none.  The places of what is not computed in a round are UINT32_MAX. */
+bool sp_nodes_again(struct sp_nodes *nodes, struct sp_node_inputs *out);
+
 /* Scheduler bits of the batch's traced sequences, one after the other, (L, len) words each, 0 in layers
  * without reach; dynamic rules only. */
 const uint32_t *sp_nodes_trace(const struct sp_nodes *nodes);
 struct sp_node_counts {
-  uint64_t nodes;    /* computed so far in this batch, level 0 apart */
+  uint64_t nodes;    /* computed so far in this batch's rounds, level 0 apart */
   uint64_t mlm_rows; /* of these on the last level, those that reach the vocabulary */
 };
 struct sp_node_counts sp_nodes_get_counts(const struct sp_nodes *nodes);

@@ -91,10 +91,12 @@ void RunNodes(Run *run, const sp_forward_rule &rule, size_t layers, Results *out
     sp_node_inputs inputs;
     uint32_t row = run->plan.sequence[ranges[b].first].row_first;
     sp_nodes_begin(run->nodes, &run->plan, ranges[b], &inputs);
-    Check(sp_forward_begin_nodes(run->forward, run->nodes, &inputs, &err), err);
-    Check(sp_forward_end(run->forward, out->logp.data() + run->plan.row_target[row],
-                         out->cls.data() + run->plan.row_cls[row], nullptr, &err),
-          err);
+    do {
+      Check(sp_forward_begin_nodes(run->forward, run->nodes, &inputs, &err), err);
+      Check(sp_forward_end(run->forward, out->logp.data() + run->plan.row_target[row],
+                           out->cls.data() + run->plan.row_cls[row], nullptr, &err),
+            err);
+    } while (sp_nodes_again(run->nodes, &inputs));
     size_t words = 0;
     for (uint32_t s = ranges[b].first; s < ranges[b].first + ranges[b].count; s++) {
       const sp_sequence &seq = run->plan.sequence[s];
