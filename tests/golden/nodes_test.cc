@@ -150,11 +150,14 @@ class Counted : public testing::Test {
     }
     for (const GoldenCase &one : cases_)
       hyps_.push_back({one.ids.data(), one.word.data(), static_cast<uint32_t>(one.ids.size()), 0});
-    rule_.methods = 1u << SP_PLL | 1u << SP_PLL_L2R | 1u << SP_MASKLESS;
     rule_.dedupe = rule_.keep_lists = true;
     rule_.cls = 2;
     rule_.sep = 3;
     rule_.mask = 4;
+    Build(1u << SP_PLL | 1u << SP_PLL_L2R | 1u << SP_MASKLESS);
+  }
+  void Build(unsigned methods) {
+    rule_.methods = methods;
     sp_error err{};
     ASSERT_EQ(sp_plan_build(&plan_, hyps_.data(), hyps_.size(), &rule_, &err), SP_OK);
   }
@@ -195,7 +198,9 @@ class Counted : public testing::Test {
     }
     return Number(level, name);
   }
-  size_t Told(const sp_lookahead &rule, size_t tokens, size_t *batches) {
+  // Under a dynamic rule every scheduler gives `word`.
+  size_t Told(const sp_lookahead &rule, size_t tokens, size_t *batches, uint32_t word = 0) {
+    const std::vector<uint32_t> bits(tokens, word);
     const sp_nodes_rule nodes_rule{&rule, kLayers, {tokens, tokens * 64}, rule_.mask};
     sp_nodes *nodes = nullptr;
     sp_error err{};
@@ -209,12 +214,14 @@ class Counted : public testing::Test {
       EXPECT_EQ(range[b].first, next);
       next += range[b].count;
       sp_nodes_begin(nodes, &plan_, range[b], &inputs);
-      EXPECT_LE(inputs.rows, tokens);
-      for (size_t l = 0; l < kLayers; l++) {
-        sp_nodes_next(nodes, nullptr, &level);
-        EXPECT_LE(level.rows, tokens);
-        EXPECT_LE(level.key_rows, tokens);
-      }
+      do {
+        EXPECT_LE(inputs.rows, tokens);
+        for (size_t l = 0; l < kLayers; l++) {
+          sp_nodes_next(nodes, rule.policy == SP_MASK_DYNAMIC ? bits.data() : nullptr, &level);
+          EXPECT_LE(level.rows, tokens);
+          EXPECT_LE(level.key_rows, tokens);
+        }
+      } while (sp_nodes_again(nodes, &inputs));
       sum += sp_nodes_get_counts(nodes).nodes;
     }
     EXPECT_EQ(next, plan_.sequences);
@@ -243,6 +250,24 @@ TEST_F(Counted, AreNoMoreThanThereAre) {
     EXPECT_EQ(Told(rule, 100000, &batches), BruteForce(rule)) << mask;
     EXPECT_EQ(batches, 1u);
   }
+}
+
+// Schedulers that stay shut cost what causal masks do, whatever their reach; open ones what layerwise
+// masks do.
+TEST_F(Counted, FollowWhatSchedulersDecide) {
+  sp_lookahead causal{}, layerwise{}, dynamic{};
+  sp_error err{};
+  size_t batches;
+  ASSERT_EQ(sp_lookahead_parse("causal", &causal, &err), SP_OK);
+  ASSERT_EQ(sp_lookahead_parse("layerwise:2", &layerwise, &err), SP_OK);
+  ASSERT_EQ(sp_lookahead_parse("dynamic", &dynamic, &err), SP_OK);
+  Build(1u << SP_PLL | 1u << SP_PLL_L2R);
+  dynamic.n_reach = 1;
+  dynamic.reach[0] = 2;
+  EXPECT_EQ(Told(dynamic, 100000, &batches, 0), BruteForce(causal));
+  EXPECT_EQ(Told(dynamic, 100000, &batches, 3), BruteForce(layerwise));
+  dynamic.reach[0] = 32;
+  EXPECT_EQ(Told(dynamic, 100000, &batches, 0), BruteForce(causal));
 }
 
 TEST_F(Counted, FitAnyLimit) {
