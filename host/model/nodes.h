@@ -33,7 +33,7 @@ struct sp_nodes;
 struct sp_nodes_rule {
   const struct sp_lookahead *lookahead; /* outlives the nodes; one that sp_nodes_fits */
   size_t layers;
-  struct sp_batch_limits limits;        /* tokens: at least twice the longest sequence */
+  struct sp_batch_limits limits; /* tokens: at least twice the longest sequence */
   int32_t mask_id;
 };
 
@@ -69,10 +69,10 @@ void sp_nodes_begin(struct sp_nodes *nodes, const struct sp_plan *plan, struct s
  * level. */
 struct sp_node_level {
   size_t rows, groups, key_rows;
-  const uint32_t *own;        /* (N) row of the level before at the same position: q and residual */
-  const uint32_t *position;   /* (N) */
-  const uint32_t *row_start;  /* (G + 1) */
-  const uint32_t *len;        /* (G) positions of the sequence */
+  const uint32_t *own;       /* (N) row of the level before at the same position: q and residual */
+  const uint32_t *position;  /* (N) */
+  const uint32_t *row_start; /* (G + 1) */
+  const uint32_t *len;       /* (G) positions of the sequence */
   const uint32_t *key_start, *key_len, *key_split, *key_own; /* (G) */
   const uint32_t *key_row;    /* (key_rows) rows of the level before */
   const uint64_t *mask_start; /* (G) */
