@@ -83,6 +83,22 @@ static const struct sp_opt options[] = {
 };
 const struct sp_opt_group sp_bench_group = {"Options", options, sizeof options / sizeof *options};
 
+static const struct sp_opt mask_options[] = {
+    {.name = "mask",
+     .kind = SP_OPT_TEXT,
+     .offset = FIELD(options.mask),
+     .argument = "MASK",
+     .choices = "model,full,causal,dynamic",
+     .fallback = "model",
+     .help = "as for score"},
+    {.name = "force-mask",
+     .kind = SP_OPT_FLAG,
+     .offset = FIELD(options.force_mask),
+     .help = "as for score"},
+};
+const struct sp_opt_group sp_bench_mask_group = {"Lookahead", mask_options,
+                                                 sizeof mask_options / sizeof *mask_options};
+
 enum sp_status sp_bench_open(const struct sp_bench_args *args, const struct sp_operands *operands,
                              struct sp_workload *out, struct sp_error *err) {
   struct sp_score_options *mutable_options = (struct sp_score_options *)&args->options;

@@ -17,6 +17,7 @@ struct sp_bench_args {
 };
 
 extern const struct sp_opt_group sp_bench_group;
+extern const struct sp_opt_group sp_bench_mask_group; /* the mask of the workload */
 
 /* Opens the workload that the arguments name: an archive or --length. */
 SP_MUST_CHECK enum sp_status sp_bench_open(const struct sp_bench_args *args,

@@ -43,7 +43,8 @@ static json_t *result_json(const struct sp_workload *w, const struct engine_resu
   const struct sp_counts *c = &w->job.counts;
   json_t *object = sp_json_begin("bench engine", SP_OK, NULL);
   json_object_set_new(object, "device_type", sp_json_text(w->context.devices[0]->type));
-  json_object_set_new(object, "dtype", sp_json_text(sp_compute_name(w->context.devices[0]->compute)));
+  json_object_set_new(object, "dtype",
+                      sp_json_text(sp_compute_name(w->context.devices[0]->compute)));
   json_object_set_new(object, "threads", json_integer((json_int_t)w->settings.threads));
   json_object_set_new(object, "devices", json_integer((json_int_t)w->context.n_devices));
   json_object_set_new(object, "batch_tokens", json_integer((json_int_t)w->context.limits.tokens));
@@ -84,8 +85,11 @@ static enum sp_status bench_engine(const struct sp_bench_args *args,
   struct sp_products *products = NULL;
   struct engine_result result;
   SP_TRY(sp_bench_open(args, operands, &workload, err));
-  enum sp_status status =
-      args->scoring_only ? SP_OK : sp_products_create(&workload, &products, err);
+  enum sp_status status = SP_OK;
+  if (!args->scoring_only) {
+    status = sp_workload_replan(&workload, SP_SAVING_ALL & ~SP_SAVING_NODES, err);
+    status = status == SP_OK ? sp_products_create(&workload, &products, err) : status;
+  }
   if (status == SP_OK) {
     status = time_rounds(args, &workload, products, &result, err);
   }
@@ -123,7 +127,9 @@ const struct sp_command sp_command_bench_engine = {
     .description =
         "Scores one workload again and again: N random hypotheses of L tokens, or an "
         "archive. Times are of scoring from tokens in memory to scores in memory; the "
-        "matrix products alone run in turn with it, on the same batches.",
+        "matrix products alone run in turn with it, on the same batches; beside them a model with "
+        "a "
+        "bounded lookahead computes every node, equal or not.",
     .groups = groups,
     .values_bytes = sizeof(struct sp_bench_args),
     .max_operands = SIZE_MAX,

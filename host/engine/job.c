@@ -195,8 +195,7 @@ enum sp_status sp_job_plan(struct sp_job *job, const struct sp_settings *setting
   return take_results(job, context, traces, err);
 }
 
-/* What the batches computed, in the end. */
-static void take_node_counts(struct sp_job *job, const struct sp_context *context) {
+void sp_job_sum_nodes(struct sp_job *job, const struct sp_context *context) {
   double nodes = 0, rows = 0;
   job->counts.nodes = job->counts.plain_nodes;
   if (!job->by_nodes) {
@@ -232,7 +231,7 @@ void sp_job_count(struct sp_job *job, const struct sp_context *context, struct s
     }
     job->batch_nodes[b] = sp_nodes_get_counts(nodes);
   }
-  take_node_counts(job, context);
+  sp_job_sum_nodes(job, context);
 }
 
 const uint32_t *sp_job_bits(const struct sp_job *job, const struct sp_context *context,
@@ -393,7 +392,7 @@ enum sp_status sp_job_write(struct sp_job *job, const struct sp_settings *settin
                             void *context_of_each, struct sp_error *err) {
   struct line_room room = {0};
   enum sp_status status = SP_OK;
-  take_node_counts(job, context);
+  sp_job_sum_nodes(job, context);
   for (size_t u = 0; status == SP_OK && u < job->n_utts; u++) {
     const struct sp_job_utt *utt = &job->utts[u];
     uint64_t tokens;

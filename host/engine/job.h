@@ -76,6 +76,9 @@ struct sp_nodes_rule sp_job_count_rule(const struct sp_context *context,
                                        struct sp_lookahead *room);
 void sp_job_count(struct sp_job *job, const struct sp_context *context, struct sp_nodes *nodes);
 
+/* Counts what the batches computed, once all of them have. */
+void sp_job_sum_nodes(struct sp_job *job, const struct sp_context *context);
+
 /* Adds b to a, member by member. */
 void sp_counts_add(struct sp_counts *a, const struct sp_counts *b);
 

@@ -423,5 +423,8 @@ enum sp_status sp_workload_round(struct sp_workload *workload, struct sp_product
   if (round.status != SP_OK && err) {
     *err = round.error;
   }
+  if (round.status == SP_OK && !products) {
+    sp_job_sum_nodes(&workload->job, context);
+  }
   return round.status;
 }

@@ -31,7 +31,8 @@ SP_MUST_CHECK enum sp_status sp_workload_replan(struct sp_workload *workload, un
                                                 struct sp_error *err);
 
 /* The model's matrix products alone, on the row counts of the workload's batches: no bias epilogue
- * beyond what a product has, no activation, nothing between them. */
+ * beyond what a product has, no activation, nothing between them.  The workload is planned without the
+ * saving `nodes`, whose levels have row counts of their own. */
 struct sp_products;
 SP_MUST_CHECK enum sp_status sp_products_create(struct sp_workload *workload,
                                                 struct sp_products **out, struct sp_error *err);

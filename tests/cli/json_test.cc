@@ -158,6 +158,37 @@ TEST_F(JsonTest, BenchEngine) {
   EXPECT_GT(json_real_value(Member(json, "copies_per_s")), 0);
 }
 
+TEST_F(JsonTest, BenchSavings) {
+  const std::string command = "bench savings --dtype f32 --length 12 --hyps 8 --seconds 1 --model " +
+                              Path("model") + " ";
+  Json full = ParseJson(Program(command + "--json").out);
+  ExpectHead(full, "bench savings");
+  EXPECT_EQ(String(full, "mask"), "full");
+  EXPECT_TRUE(json_is_null(Member(full, "nodes")));
+  EXPECT_EQ(Integer(full, "computed_nodes"), Integer(full, "plain_nodes"));
+  Json causal = ParseJson(Program(command + "--json --mask causal --force-mask").out);
+  EXPECT_EQ(String(causal, "mask"), "causal");
+  for (const char *saving : {"head", "trim", "pack", "dedupe", "nodes"})
+    EXPECT_GT(json_real_value(Member(causal, saving)), 0) << saving;
+  EXPECT_GT(Integer(causal, "computed_nodes"), 0);
+  EXPECT_LT(2 * Integer(causal, "computed_nodes"), Integer(causal, "plain_nodes"));
+  EXPECT_NE(Program(command).out.find("does not apply"), std::string::npos);
+  EXPECT_NE(Program(command + "--mask causal").err.find("--force-mask"), std::string::npos);
+}
+
+// The products alone run on batches of sequences, which a lookahead model's own are not.
+TEST_F(JsonTest, BenchEngineOfALookaheadModel) {
+  struct sp_random_model model = sp_random_model_default();
+  model.config_extra = R"("lookahead": {"policy": "causal"})";
+  struct sp_error err = {};
+  ASSERT_EQ(sp_random_model_write(&model, Path("causal").c_str(), &err), SP_OK) << err.message;
+  Said said = Program(
+      "bench engine --json --seconds 1 --dtype f32 --length 40 --hyps 40 --batch-tokens 100 --model " +
+      Path("causal"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_GT(json_real_value(Member(ParseJson(said.out), "copies_per_s")), 0);
+}
+
 TEST_F(JsonTest, BenchReplay) {
   Said said = Program(
       "bench replay --json --dtype f32 --length 9 --hyps 4 --period 2 --mask causal --force-mask"

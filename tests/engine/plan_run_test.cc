@@ -192,6 +192,25 @@ TEST_F(PlanRun, PromisesWhatARunReports) {
   EXPECT_GT(plan.memory_bytes, 0u);
 }
 
+TEST_F(PlanRun, MemoryCountsTheNodesOfEveryThread) {
+  Job job = MakeJob();
+  job.mask = "causal";
+  job.force_mask = true;
+  job.batch_tokens = 4096;
+  uint64_t taken[2][2];
+  for (size_t threads : {1u, 3u}) {
+    for (const char *without : {"", "nodes"}) {
+      job.threads = threads;
+      job.without = without;
+      Planned planned = Plan(job);
+      ASSERT_EQ(planned.status, SP_OK) << planned.message;
+      taken[threads / 3][*without != 0] = planned.summary.memory_bytes;
+    }
+  }
+  EXPECT_GT(taken[0][0], taken[0][1] + 4096 * 100) << "tables and rows of 4096 nodes";
+  EXPECT_EQ(taken[1][0] - taken[1][1], 3 * (taken[0][0] - taken[0][1]));
+}
+
 TEST_F(PlanRun, WritesNothing) {
   Job job = MakeJob();
   job.out = scratch_ / "run";
