@@ -93,8 +93,8 @@ static enum sp_status open_work(struct work *w, const struct sp_operands *operan
   return sp_masks_files_init(&w->files, w->args, err);
 }
 
-/* How much an output is worth showing: the longest wait, one that the masks ask for rather than the end
- * of the sentence. */
+/* Orders outputs by what they wait, those that the end of the sentence clips before all others: the last
+ * one is the maximum of a text's row, as `score --latency` has it. */
 static size_t weigh_output(const struct sp_masks_view *view, size_t i) {
   size_t layers = view->graph->layers;
   bool clipped = sp_latency_is_clipped(view->latency, layers, i);
@@ -139,18 +139,36 @@ static enum sp_status draw_view(struct work *w, const struct sp_masks_view *view
   return status;
 }
 
-static void print_row(const struct work *w, const struct sp_masks_view *view,
-                      const struct sp_masks_input *input) {
-  size_t len = view->graph->len, layers = view->graph->layers, most = 0, sum = 0;
-  for (size_t i = 1; i + 1 < len; i++) {
-    size_t wait = sp_latency_of(view->latency, layers, i);
-    most = sp_max_size(most, wait);
-    sum += wait;
+/* "latency mean 2, max 2 (5 outputs); clipped: mean 0.5 (2 outputs)", either where there are some. */
+static void describe_latency(const struct sp_latency_counts *counts, char *out, size_t room) {
+  struct sp_latency_stats stats = sp_latency_stats_of(counts);
+  const double *value = stats.value;
+  uint64_t whole = counts->outputs - counts->clipped;
+  int at = 0;
+  if (whole > 0) {
+    at = snprintf(out, room, "latency mean %.4g, max %.0f (%s)", value[SP_LATENCY_MEAN],
+                  value[SP_LATENCY_MAX], sp_count_of(whole, "output", "outputs").text);
   }
-  char label[64];
-  snprintf(label, sizeof label, "%.*s", (int)sp_min_size(input->id.len, 60), input->id.data);
-  sp_row(label, "hypothesis %zu, %zu tokens, latency mean %.2f, longest %zu", w->args->hyp, len - 2,
-         (double)sum / (double)(len - 2), most);
+  if (counts->clipped > 0) {
+    snprintf(out + at, room - (size_t)at, "%s: mean %.4g (%s)",
+             whole > 0 ? "; clipped" : "latency, all clipped", value[SP_LATENCY_CLIPPED_MEAN],
+             sp_count_of(counts->clipped, "output", "outputs").text);
+  }
+}
+
+static enum sp_status print_row(const struct work *w, const struct sp_masks_view *view,
+                                const struct sp_masks_input *input, struct sp_error *err) {
+  struct sp_latency_counts counts = {0};
+  enum sp_status status = sp_latency_count(view->latency, 0, &counts, err); /* no UPL is shown */
+  if (status == SP_OK) {
+    char label[64], latency[256];
+    snprintf(label, sizeof label, "%.*s", (int)sp_min_size(input->id.len, 60), input->id.data);
+    describe_latency(&counts, latency, sizeof latency);
+    sp_row(label, "hypothesis %zu, %s, %s", w->args->hyp,
+           sp_count_of(view->graph->len - 2, "token", "tokens").text, latency);
+  }
+  sp_latency_counts_release(&counts);
+  return status;
 }
 
 static enum sp_status show_view(struct work *w, const struct sp_masks_view *view,
@@ -164,8 +182,7 @@ static enum sp_status show_view(struct work *w, const struct sp_masks_view *view
     SP_TRY(draw_view(w, view, name, output, err));
   }
   if (!w->args->json) {
-    print_row(w, view, input);
-    return SP_OK;
+    return print_row(w, view, input, err);
   }
   json_t *object = json_object();
   json_array_append_new(w->utterances, object);
@@ -196,10 +213,10 @@ static enum sp_status show_input(struct work *w, const struct sp_masks_input *in
   SP_TRY(sp_tracer_run(w->tracer, input->text, &trace, err));
   if (trace.len == 0) {
     return sp_fail(err, SP_EINPUT,
-                   "%.*s, hypothesis %zu: nothing to draw, it is %s (%zu tokens; the model takes "
-                   "%zu)",
+                   "%.*s, hypothesis %zu: nothing to draw, it is %s (%s; the model takes %zu)",
                    (int)sp_min_size(input->id.len, 200), input->id.data, w->args->hyp,
-                   sp_flag_name(trace.flag), trace.tokens, w->context->max_tokens);
+                   sp_flag_name(trace.flag), sp_count_of(trace.tokens, "token", "tokens").text,
+                   w->context->max_tokens);
   }
   sp_buf_clear(&w->heading);
   SP_TRY(sp_buf_printf(&w->heading, err, "%.*s, hypothesis %zu: %.*s", (int)input->id.len,
@@ -286,10 +303,14 @@ const struct sp_command sp_command_masks = {
         "being outputs and columns inputs; ID.cone, everything that one output depends on, with "
         "the "
         "path that makes it wait. lookahead is the histogram of all of them by layer.\n"
-        "Masks are those of the pass in which nothing is masked. Only a dynamic mask is computed "
-        "by "
-        "the model; of others its config and its tokenizer are enough. Latencies are in tokens, "
-        "[CLS] and [SEP] left out of their mean.",
+        "Masks are those of the pass in which nothing is masked. A dynamic mask is computed by the "
+        "model and can be drawn of models with schedulers alone; others follow from the number of "
+        "tokens and are drawn of any model, whose directory must be as complete as for score.\n"
+        "Latencies are in tokens, those of `score --latency`: [CLS] and [SEP] are no outputs, and "
+        "clipped ones, which depend on a row that would see beyond the end of the sentence, are "
+        "counted apart. Unless --cone names one, the cone is of the output that has the largest "
+        "latency of the unclipped, of the clipped where there are no others; of equals, the one in "
+        "the middle.",
     .groups = sp_masks_groups,
     .values_bytes = sizeof(struct sp_masks_args),
     .max_operands = SIZE_MAX,

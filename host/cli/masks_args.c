@@ -21,9 +21,13 @@ static const struct sp_opt which[] = {
      .argument = "MASK",
      .choices = "model,full,causal,dynamic",
      .fallback = "model, what its config says",
-     .help =
-         "as for score, but any mask can be drawn of any model: layerwise:R[,R..], chunked:C, or "
-         "one of"},
+     .help = "as for score, but never to be forced: any mask can be drawn of any model, dynamic of "
+             "those "
+             "with schedulers: layerwise:R[,R..], chunked:C, or one of"},
+    {.name = "force-mask",
+     .kind = SP_OPT_FLAG,
+     .offset = FIELD(options.force_mask),
+     .help = "taken as score takes it, and not needed"},
     {.name = "id",
      .kind = SP_OPT_TEXT,
      .offset = FIELD(ids),
@@ -126,7 +130,7 @@ static const struct sp_opt output[] = {
      .kind = SP_OPT_TEXT,
      .offset = FIELD(cone),
      .argument = "POSITION",
-     .fallback = "the token that waits longest",
+     .fallback = "the unclipped token that waits longest",
      .help = "output whose dependency cone is shown, [CLS] being 0"},
     {.name = "json",
      .kind = SP_OPT_FLAG,

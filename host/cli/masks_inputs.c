@@ -5,6 +5,7 @@
 
 #include "archive.h"
 #include "checked.h"
+#include "output.h"
 #include "utf8_valid.h"
 
 struct reading {
@@ -85,9 +86,14 @@ static enum sp_status read_utt(struct reading *r, const struct sp_utt *utt, stru
     return SP_OK;
   }
   r->left -= r->args->ids ? 0 : 1;
+  if (utt->n_hyps == 0) {
+    return sp_fail(err, SP_EINPUT, "utterance %.*s has no hypotheses",
+                   (int)sp_min_size(utt->id.len, 200), utt->id.data);
+  }
   if (r->args->hyp >= utt->n_hyps) {
-    return sp_fail(err, SP_EUSAGE, "utterance %.*s has %zu hypotheses, there is none of rank %zu",
-                   (int)sp_min_size(utt->id.len, 200), utt->id.data, utt->n_hyps, r->args->hyp);
+    return sp_fail(err, SP_EUSAGE, "utterance %.*s has %s, there is none of rank %zu",
+                   (int)sp_min_size(utt->id.len, 200), utt->id.data,
+                   sp_count_of(utt->n_hyps, "hypothesis", "hypotheses").text, r->args->hyp);
   }
   return add(r->out, utt->id, utt->hyps[r->args->hyp].text, err);
 }

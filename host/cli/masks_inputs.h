@@ -18,7 +18,8 @@ struct sp_masks_inputs {
 };
 
 /* Reads as far as is needed. SP_EUSAGE for arguments that do not go together, an id that no utterance
- * has and a rank that an utterance lacks; else as the archive. Release also on failure. */
+ * has and a rank that a list lacks; SP_EINPUT for a list without hypotheses; else as the archive.
+ * Release also on failure. */
 SP_MUST_CHECK enum sp_status sp_masks_inputs_read(const struct sp_masks_args *args,
                                                   const struct sp_operands *operands,
                                                   struct sp_masks_inputs *out,

@@ -93,17 +93,18 @@ static void print_scheduler(const struct sp_checkpoint *checkpoint) {
 
 static void print_lookahead(const struct sp_checkpoint *checkpoint) {
   const struct sp_lookahead *rule = &checkpoint->config.lookahead;
-  char reach[SP_LOOKAHEAD_TEXT], left[48] = "all of the past";
+  char reach[SP_LOOKAHEAD_TEXT];
+  struct sp_phrase left = {"all of the past"};
   reach_text(rule, reach, sizeof reach);
   if (rule->policy == SP_MASK_FULL) {
     sp_row("lookahead", "full: every position sees every other");
     return;
   }
   if (rule->left > 0) {
-    snprintf(left, sizeof left, "%zu past positions", rule->left);
+    left = sp_count_of(rule->left, "past position", "past positions");
   }
   sp_row("lookahead", "%s%s%s; %s", sp_lookahead_policy_name(rule->policy), *reach ? ":" : "",
-         reach, left);
+         reach, left.text);
   sp_row("cls row", "%s, sees %s", rule->cls_last ? "last" : "first",
          rule->cls_view == SP_CLS_BOUND        ? "no more than any row"
          : rule->cls_view == SP_CLS_LAST_LAYER ? "everything in the last layer"
@@ -137,7 +138,7 @@ static void print_tokenizer(const struct model_facts *facts) {
   sp_row("accents", "%s", tokens->strip_accents ? "stripped" : "kept");
   sp_row("special ids", "[CLS] %d, [SEP] %d, [MASK] %d, [PAD] %d, [UNK] %d", (int)tokens->cls,
          (int)tokens->sep, (int)tokens->mask, (int)tokens->pad, (int)tokens->unk);
-  sp_row("longest hypothesis", "%zu tokens", facts->max_tokens);
+  sp_row("longest hypothesis", "%s", sp_count_of(facts->max_tokens, "token", "tokens").text);
   if (facts->padding_ids > 0) {
     sp_row("padding ids", "%zu at the end, without a piece", facts->padding_ids);
   }

@@ -194,9 +194,10 @@ static void describe(const struct drawing *d, char *out, size_t room) {
   const struct sp_masks_view *view = d->view;
   size_t wait = sp_latency_of(view->latency, view->graph->layers, d->position);
   size_t on = d->position + wait;
+  bool clipped = sp_latency_is_clipped(view->latency, view->graph->layers, d->position);
   const struct sp_text *from = &view->pieces[d->position], *to = &view->pieces[on];
-  int at = snprintf(out, room, "output %zu '%.*s': latency %zu", d->position,
-                    (int)sp_min_size(from->len, 40), from->data, wait);
+  int at = snprintf(out, room, "output %zu '%.*s': latency %zu%s", d->position,
+                    (int)sp_min_size(from->len, 40), from->data, wait, clipped ? " (clipped)" : "");
   if (wait > 0 && d->path_end == 0) {
     at += snprintf(out + at, room - (size_t)at, ", it waits for input %zu '%.*s'", on,
                    (int)sp_min_size(to->len, 40), to->data);

@@ -72,6 +72,13 @@ TEST(Help, WinsOverOtherMistakes) {
   EXPECT_EQ(said.out, Program("help score").out);
 }
 
+TEST(Help, NamesEveryFormOfAMask) {
+  for (const char *command : {"score", "masks", "bench replay", "bench savings"})
+    for (const char *form : {"layerwise:R[,R..]", "chunked:C", "causal", "dynamic", "--force-mask"})
+      EXPECT_NE(Program(std::string("help ") + command).out.find(form), std::string::npos)
+          << command << " " << form;
+}
+
 TEST(Help, AfterTheEndOfOptionsIsAnOperand) {
   EXPECT_EQ(Program("verify -- --help").code, 3);
 }

@@ -157,9 +157,7 @@ TEST_F(MasksTest, ThePngHasTheColoursOfTheSvg) {
 }
 
 TEST_F(MasksTest, PicturesSayWhatTheyShow) {
-  Said said = Program(Masks("--id utt-3 --hyp 1 --mask layerwise:1 --force-mask"));
-  EXPECT_EQ(said.code, 2) << "any mask can be drawn, nothing is to be forced";
-  said = Program(
+  Said said = Program(
       Masks("--id utt-3 --hyp 1 --mask layerwise:1 --out " + Path("p") + " " + Path("dev.jsonl")));
   ASSERT_EQ(said.code, 0) << said.err;
   for (const char *what : {"masks", "cone"}) {
@@ -255,6 +253,44 @@ TEST_F(MasksTest, AConeHasItsEdgesAndAPath) {
   for (const Element &text : Select(svg, "text", ""))
     said |= text.text == "output 5 '##e': latency 2, it waits for input 7 '##g'";
   EXPECT_TRUE(said);
+}
+
+// Waits of layerwise:3 over two layers at 10 tokens: 6 as long as no cut row is below, less at the end.
+TEST_F(MasksTest, TheRowAndTheConeAgreeWithScore) {
+  Said said = Program(Masks("--text 'abcdefgh ij' --mask layerwise:3 --force-mask"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_NE(said.out.find("hypothesis 0, 10 tokens, latency mean 6, max 6 (5 outputs); "
+                          "clipped: mean 3 (5 outputs)\n"),
+            std::string::npos)
+      << said.out;
+  WriteFile(Path("one.jsonl"),
+            "{\"id\":\"u\",\"hyps\":[{\"text\":\"abcdefgh ij\",\"score\":-1}]}\n");
+  Said scored =
+      Program("score --latency --json --method maskless --mask layerwise:3 --force-mask --model " +
+              Path("model") + " --out " + Path("run") + " " + Path("one.jsonl"));
+  ASSERT_EQ(scored.code, 0) << scored.err;
+  Json summary = ParseJson(scored.out);
+  EXPECT_EQ(json_number_value(Member(summary, "latency.mean")), 6);
+  EXPECT_EQ(json_number_value(Member(summary, "latency.max")), 6);
+  EXPECT_EQ(json_number_value(Member(summary, "latency.clipped_mean")), 3);
+  EXPECT_EQ(json_number_value(Member(summary, "latency.clipped")), 5);
+  Json json = Run("--text 'abcdefgh ij' --mask layerwise:3");
+  json_t *cone = json_object_get(First(json), "cone");
+  EXPECT_EQ(json_integer_value(json_object_get(cone, "output")), 3) << "of 1 to 5, the middle";
+  EXPECT_EQ(json_integer_value(json_object_get(cone, "latency")), 6);
+}
+
+TEST_F(MasksTest, ClippedOutputsAreCalledThat) {
+  Said said = Program(Masks("--text a --mask layerwise:3"));
+  EXPECT_NE(said.out.find("1 token, latency, all clipped: mean 1 (1 output)\n"), std::string::npos)
+      << said.out;
+  auto caption = [&](const char *cone) {
+    Run(std::string("--text 'abcdefgh ij' --mask layerwise:3 --out ") + Path("p") + cone);
+    return Select(Svg("p/text.cone.svg"), "text", "").at(2).text;
+  };
+  EXPECT_EQ(caption("").find("clipped"), std::string::npos) << caption("");
+  EXPECT_NE(caption(" --cone 9").find("latency 2 (clipped), it waits for"), std::string::npos)
+      << caption(" --cone 9");
 }
 
 TEST_F(MasksTest, TheHistogramCountsEveryToken) {
@@ -387,6 +423,11 @@ TEST_F(MasksTest, WhatDoesNotFitIsRefused) {
   std::string archive = " " + Path("dev.jsonl"), out = " --out " + Path("x");
   Expect(Program(Masks("--id utt-1,utt-99" + archive + out)), 2, "no utterance utt-99");
   Expect(Program(Masks("--hyp 3" + archive + out)), 2, "utt-0 has 3 hypotheses");
+  WriteFile(Path("short.jsonl"),
+            "{\"id\":\"u\",\"hyps\":[{\"text\":\"ab\",\"score\":-1}]}\n"
+            "{\"id\":\"v\",\"hyps\":[]}\n");
+  Expect(Program(Masks("--id u --hyp 1 " + Path("short.jsonl"))), 2, "u has 1 hypothesis,");
+  Expect(Program(Masks("--id v " + Path("short.jsonl"))), 3, "v has no hypotheses");
   Expect(Program(Masks("--layer 2" + archive + out)), 2, "--layer 2: layers from 0 to 1");
   Expect(Program(Masks("--layer 0,x" + archive + out)), 2, "--layer x");
   Expect(Program(Masks("--layer 0, " + archive + out)), 2, "--layer");
