@@ -36,9 +36,19 @@ import oracle_numpy  # noqa: E402
 import random_model  # noqa: E402
 
 KEPT = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-MAX_REACH = 32
+MAX_REACH, MAX_HIDDEN = 32, 65536
+AHEAD = ("layerwise", "dynamic")
+MASKED = ("causal", "chunked", *AHEAD)
+POLICIES = {"max": AHEAD, "layers": AHEAD, "chunk": ("chunked",), "left": MASKED, "cells": ("dynamic",),
+            "tau": ("dynamic",), "hidden_size": ("dynamic",), "hidden_act": ("dynamic",), "cls": MASKED,
+            "cls_view": MASKED}  # that take a key; FORMATS.md
 FIT_PASSES = 2000
 DRAWN_LENGTH, WORD_SHARE = 30, 0.1
+
+
+def refuse(why):
+    print(f"make_model.py: {why}", file=sys.stderr)
+    sys.exit(2)
 
 
 def rule_of(args):
@@ -48,21 +58,61 @@ def rule_of(args):
         if getattr(args, key) is not None:
             rule[key] = getattr(args, key)
     if args.layers:
-        rule["layers"] = [int(reach) for reach in args.layers.split(",")]
+        rule["layers"] = [reach_of(text) for text in args.layers.split(",")]
         rule.setdefault("max", max(1, *rule["layers"]))
     return rule
 
 
-def check_rule(rule, layers):
-    """What the engine would refuse and this program cannot do without."""
-    if rule["policy"] in ("layerwise", "dynamic"):
-        if not 1 <= rule.get("max", 0) <= MAX_REACH:
-            sys.exit(f"--max or --layers is needed, 1 to {MAX_REACH}")
-        reaches = rule.get("layers", [rule["max"]] * layers)
-        if len(reaches) != layers or not all(0 <= reach <= rule["max"] for reach in reaches):
-            sys.exit(f"--layers takes {layers} values from 0 to --max, one a layer")
-    if rule["policy"] == "chunked" and "chunk" not in rule:
-        sys.exit("--chunk is needed")
+def reach_of(text):
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) > MAX_REACH:
+        refuse(f"--layers takes whole numbers from 0 to {MAX_REACH} separated by commas, not '{text}'")
+    return int(text)
+
+
+def check_range(rule, key, most):
+    if key in rule and not 1 <= rule[key] <= most:
+        refuse(f"--{key.replace('_', '-')} is {rule[key]}: a whole number from 1 to {most} is needed")
+
+
+def check_rule(rule, layers, positions):
+    """Refuses what the engine would not read."""
+    policy = rule["policy"]
+    for key in rule:
+        if policy not in POLICIES.get(key, (policy,)):
+            refuse(f"--{key.replace('_', '-')} does not go with --policy {policy}")
+    for key, most in (("max", MAX_REACH), ("chunk", positions), ("left", positions),
+                      ("hidden_size", MAX_HIDDEN)):
+        check_range(rule, key, most)
+    if policy in AHEAD:
+        check_reaches(rule, layers)
+    if policy == "chunked" and "chunk" not in rule:
+        refuse("--chunk is needed")
+    if "tau" in rule and rule.get("cells") != "span":
+        refuse("--tau goes with --cells span")
+    if "tau" in rule and not (rule["tau"] <= np.finfo(np.float32).max and np.float32(rule["tau"]) > 0):
+        refuse(f"--tau is {rule['tau']}: a number over 0 is needed, and no more than a float holds")
+    if "hidden_act" in rule and "hidden_size" not in rule:
+        refuse("--hidden-act goes with --hidden-size")
+
+
+def check_reaches(rule, layers):
+    if "max" not in rule:
+        refuse("--max or --layers is needed")
+    reaches = rule.get("layers", [rule["max"]] * layers)
+    if len(reaches) != layers or max(reaches) > rule["max"]:
+        refuse(f"--layers takes {layers} values from 0 to --max, one a layer")
+    if rule["policy"] == "dynamic" and max(reaches) == 0:
+        refuse("--layers: no layer looks ahead; the policy of that is causal")
+
+
+def check_making(args):
+    """What is no part of the rule."""
+    if (args.scheduler == "words") != bool(args.words):
+        refuse("--words goes with --scheduler words, and that needs it")
+    if not 0 <= args.density <= 1:
+        refuse(f"--density is {args.density}: a share from 0 to 1 is needed")
+    if args.sentences < 1 or args.seed < 0:
+        refuse("--sentences takes a number from 1 and --seed one from 0")
 
 
 class Pieces:
@@ -71,7 +121,7 @@ class Pieces:
     def __init__(self, directory):
         path = os.path.join(directory, "vocab.txt")
         if not os.path.exists(path):
-            sys.exit(f"{path} is missing; schedulers are made for WordPiece vocabularies alone")
+            refuse(f"{path} is missing; schedulers are made for WordPiece vocabularies alone")
         with open(path, encoding="utf-8") as file:
             self.ids = {piece.rstrip("\n"): i for i, piece in enumerate(file)}
         self.uncased = not any(re.search("[A-Z]", p) for p in self.ids if not p.startswith("["))
@@ -95,7 +145,7 @@ class Pieces:
         """The id of a word that must be one piece, since a scheduler sees one position."""
         found = self.of_text(word)
         if len(found) != 1 or found[0] == self.ids["[UNK]"]:
-            sys.exit(f"'{word}' is not one piece of this vocabulary: a scheduler reads one position")
+            refuse(f"'{word}' is not one piece of this vocabulary: a scheduler reads one position")
         return found[0]
 
 
@@ -116,7 +166,7 @@ def sentences(args, pieces, words, model, draw):
         found = [drawn_ids(min(most, DRAWN_LENGTH), pieces, words, draw)
                  for _ in range(args.sentences)]
     if not found:
-        sys.exit(f"{args.text} has no text")
+        refuse(f"{args.text} has no text")
     out = []
     for ids in found:
         masked = list(ids)
@@ -206,7 +256,7 @@ class Made:
         reach, rows = self.model.lookahead.reach(layer), np.concatenate(inputs)
         wanted = np.isin(np.concatenate(self.ids), self.words)
         if not wanted.any():
-            sys.exit("the text has none of the words")
+            refuse("the text has none of the words")
         weight, bias = self.separate(rows, wanted, layer)
         # Whatever tau: sigmoid(8)^32 is 0.99.
         scale = 8.0 / min(1.0, self.model.lookahead.rule.get("tau", 1.0))
@@ -230,9 +280,9 @@ class Made:
             for row in np.flatnonzero(margin < 0.05):
                 solution += step * sign[row] * design[row]
         wrong = int((sign * (design @ solution) <= 0).sum())
-        sys.exit(f"layer {layer}: no linear separation of the given words in its inputs was found "
-                 f"({wrong} of {len(rows)} positions wrong); take fewer layers, other words or a "
-                 "wider --hidden-size")
+        refuse(f"layer {layer}: no linear separation of the given words in its inputs was found "
+               f"({wrong} of {len(rows)} positions wrong); take fewer layers, other words or a "
+               "wider --hidden-size")
 
     def report(self, layer):
         """Of the text, by the tensors as they are written."""
@@ -296,12 +346,12 @@ def parse():
 def main():
     args = parse()
     if os.path.exists(args.out) and os.path.samefile(args.model, args.out):
-        sys.exit("the source would be overwritten")
-    if (args.scheduler == "words") != bool(args.words):
-        sys.exit("--words goes with --scheduler words, and that needs it")
+        refuse("the source would be overwritten")
+    check_making(args)
     rule = rule_of(args)
     model = oracle_numpy.Model(args.model)
-    check_rule(rule, model.config.get("num_hidden_layers", 12))
+    config = model.config
+    check_rule(rule, config.get("num_hidden_layers", 12), config.get("max_position_embeddings", 512))
     schedulers = {}
     if args.policy == "dynamic":
         model.use_lookahead(rule)

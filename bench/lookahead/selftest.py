@@ -65,8 +65,8 @@ class Bench:
 
     def refuse(self, options, reason, source=None):
         out, done = self.run("refused", options, source)
-        check(done.returncode != 0 and reason in done.stderr,
-              f"{options} should fail with '{reason}': {done.stderr}")
+        check(done.returncode == 2 and reason in done.stderr,
+              f"{options} should exit 2 with '{reason}': {done.returncode}, {done.stderr}")
         check(not os.path.exists(out), f"{options}: something was written")
 
     def ids(self, line):
@@ -128,8 +128,34 @@ def check_refusals(bench):
     dynamic = "--policy dynamic --max 2 "
     bench.refuse("--policy layerwise", "--max or --layers")
     bench.refuse("--policy chunked", "--chunk is needed")
-    bench.refuse("--policy dynamic --max 33", "1 to 32")
+    for policy in ("layerwise", "dynamic"):
+        for reach in (33, 0, -1):
+            bench.refuse(f"--policy {policy} --max {reach}",
+                         f"--max is {reach}: a whole number from 1 to 32")
     bench.refuse("--policy dynamic --layers 1,2,3", "takes 2 values")
+    bench.refuse("--policy dynamic --max 2 --layers 1,3", "takes 2 values from 0 to --max")
+    bench.refuse("--policy dynamic --layers 0,0", "no layer looks ahead")
+    for layers, text in (("1,x", "x"), ("1,", ""), ("1,33", "33"), ("1,-1", "-1"), ("1,2.0", "2.0")):
+        bench.refuse(f"--policy layerwise --layers {layers}",
+                     f"--layers takes whole numbers from 0 to 32 separated by commas, not '{text}'")
+    for options in ("causal --max 2", "causal --layers 1,1", "full --cls last", "full --left 2",
+                    "full --cls-view hidden", "layerwise --max 2 --chunk 2", "chunked --chunk 2 --max 2",
+                    "causal --cells span", "layerwise --max 2 --tau 2", "causal --hidden-size 8",
+                    "chunked --chunk 3 --hidden-act relu"):
+        bench.refuse("--policy " + options, "does not go with --policy " + options.split()[0])
+    positions = oracle_numpy.Model(bench.source).config["max_position_embeddings"]
+    for given in (0, -1, positions + 1):
+        bench.refuse(f"--policy chunked --chunk {given}", f"--chunk is {given}: a whole number from 1 to")
+        bench.refuse(f"--policy causal --left {given}", f"--left is {given}: a whole number from 1 to")
+    bench.refuse(dynamic + "--tau 3", "--tau goes with --cells span")
+    for tau in ("-1", "0", "nan", "inf", "1e39", "1e-60"):
+        bench.refuse(dynamic + "--cells span --tau " + tau, "a number over 0 is needed")
+    bench.refuse(dynamic + "--hidden-act relu", "--hidden-act goes with --hidden-size")
+    for size in (0, 65537):
+        bench.refuse(f"{dynamic} --hidden-size {size}", "a whole number from 1 to 65536")
+    for density in ("1.5", "-0.1", "nan"):
+        bench.refuse(dynamic + "--density " + density, "a share from 0 to 1")
+    bench.refuse(dynamic + "--sentences 0", "--sentences takes a number from 1")
     bench.refuse(dynamic + "--scheduler words", "--words goes with")
     bench.refuse(dynamic + "--scheduler words --words xyz", "not one piece")
     bench.refuse(dynamic + f"--scheduler words --words fox --text {os.devnull}", "has no text")
@@ -139,7 +165,7 @@ def check_refusals(bench):
     bench.refuse(dynamic + "--scheduler words --words the,cat,shore,brown,not,few",
                  "no linear separation", narrow)
     _, done = bench.run("source", "--policy causal")
-    check("would be overwritten" in done.stderr, "the source was overwritten")
+    check(done.returncode == 2 and "would be overwritten" in done.stderr, "the source was overwritten")
 
 
 def check_engine(bench):
@@ -148,7 +174,10 @@ def check_engine(bench):
     with open(archive, "w", encoding="utf-8") as file:
         for i, line in enumerate(sorted(set(TEXT))):
             print(json.dumps({"id": str(i), "hyps": [{"text": line, "score": 0.0}]}), file=file)
-    for name in ("layerwise", "open", "shut", "random", "words", "copy"):
+    edges = {"causal-by-layers": "--policy layerwise --layers 0,0", "chunk": "--policy chunked --chunk 1"}
+    for name, options in edges.items():
+        bench.make(name, options)
+    for name in ("causal", *edges, "layerwise", "open", "shut", "random", "words", "copy"):
         path = os.path.join(bench.folder, name)
         out = subprocess.run([bench.program, "score", "--model", path, "--method", "pll", "--dtype",
                               "f32", "--per-token", "--out", "-", archive],

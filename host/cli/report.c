@@ -163,7 +163,8 @@ static enum sp_status add_run(struct making *making, size_t run, struct sp_error
   for (size_t k = 0; k < weights.combination.second.n; k++) {
     const struct sp_report_score *score = &added->scores[k];
     if (path) {
-      sp_weights_args_say(&weights, k, score->model_hash, score->path, path);
+      struct sp_weights_origin origin = {score->path, score->model_hash, score->mask};
+      sp_weights_args_say(&weights, k, &origin, path);
     }
     if (score->other_input) {
       sp_say("%s: %s was scored from other files than this archive; make sure that texts agree",

@@ -27,13 +27,16 @@ struct rescore {
 };
 
 /* `path` is NULL without a file of weights. */
-static void compare_models(const struct sp_weights_file *file, const struct sp_scores *scores,
-                           const char *path) {
+static void compare_origins(const struct sp_weights_file *file, const struct sp_scores *scores,
+                            const char *path) {
   for (size_t k = 0; path && k < file->combination.second.n; k++) {
     const char *name = file->combination.second.items[k].name;
     const struct sp_score_column *column = sp_scores_find(scores, name);
     if (column) {
-      sp_weights_args_say(file, k, column->model_hash, column->path, path);
+      char mask[SP_SIGNATURE_MASK];
+      sp_signature_mask(column->signature, mask);
+      struct sp_weights_origin origin = {column->path, column->model_hash, mask};
+      sp_weights_args_say(file, k, &origin, path);
     }
   }
 }
@@ -52,7 +55,7 @@ static enum sp_status open_rescore(struct rescore *rescore, const struct sp_oper
   SP_TRY(sp_join_args_open(&args->join, operands, "rescore", &rescore->join, err));
   struct sp_scores *scores = sp_join_scores(rescore->join);
   SP_TRY(sp_scores_select(scores, &rescore->combination.second, err));
-  compare_models(&file, scores, args->weights);
+  compare_origins(&file, scores, args->weights);
   SP_TRY(sp_rescore_signature(&rescore->combination, scores, &rescore->signature, err));
   SP_TRY(sp_reranker_create(&rescore->combination, &rescore->reranker, err));
   return sp_archive_writer_open(args->out, to, &rescore->writer, err);

@@ -56,6 +56,7 @@ static enum sp_status choose_scores(struct tune *tune, struct sp_error *err) {
     if (strlen(column->model_hash) < sizeof tune->weights.model_hashes[k]) {
       memcpy(tune->weights.model_hashes[k], column->model_hash, strlen(column->model_hash) + 1);
     }
+    sp_signature_mask(column->signature, tune->weights.masks[k]);
   }
   return SP_OK;
 }

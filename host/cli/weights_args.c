@@ -36,10 +36,15 @@ enum sp_status sp_weights_args_read(const struct sp_join_args *join, const char 
   return sp_named_weights_parse(weight, "weight", &combination->second, err);
 }
 
-void sp_weights_args_say(const struct sp_weights_file *file, size_t k, const char *model_hash,
-                         const char *scores, const char *path) {
-  if (strcmp(model_hash, file->model_hashes[k]) != 0) {
-    sp_say("%s: the weight of %s was tuned for another model than that of %s", path,
-           file->combination.second.items[k].name, scores);
+void sp_weights_args_say(const struct sp_weights_file *file, size_t k,
+                         const struct sp_weights_origin *scores, const char *path) {
+  const char *name = file->combination.second.items[k].name, *mask = file->masks[k];
+  if (strcmp(scores->model_hash, file->model_hashes[k]) != 0) {
+    sp_say("%s: the weight of %s was tuned for another model than that of %s", path, name,
+           scores->path);
+  }
+  if (*mask && *scores->mask && strcmp(scores->mask, mask) != 0) {
+    sp_say("%s: the weight of %s was tuned under the mask %s, but %s was scored under %s", path,
+           name, mask, scores->path, scores->mask);
   }
 }

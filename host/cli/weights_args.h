@@ -11,9 +11,13 @@ SP_MUST_CHECK enum sp_status sp_weights_args_read(const struct sp_join_args *joi
                                                   const char *weight, const char *weights,
                                                   struct sp_weights_file *out,
                                                   struct sp_error *err);
-/* A message when weight k of the file `path` was tuned for another model than that of the scores at
- * `scores`, whose hash is `model_hash`. */
-void sp_weights_args_say(const struct sp_weights_file *file, size_t k, const char *model_hash,
-                         const char *scores, const char *path);
+/* Where scores come from: a column's or a report's. */
+struct sp_weights_origin {
+  const char *path, *model_hash, *mask; /* mask as signature.h has it, "" where nothing tells it */
+};
+/* Messages when weight k of the file `path` was tuned for another model than that of the scores, or
+ * under another mask where both are known. */
+void sp_weights_args_say(const struct sp_weights_file *file, size_t k,
+                         const struct sp_weights_origin *scores, const char *path);
 
 #endif

@@ -1,6 +1,7 @@
 #include "mask_rule.h"
 
-/* The rule that the words come to on this model. */
+/* The rule that the words come to on this model. The window belongs to the policy; which row is scored
+ * is the head's, and what it sees is more than the others only where these see less than everything. */
 static struct sp_lookahead complete(const struct sp_lookahead *words,
                                     const struct sp_lookahead *trained) {
   struct sp_lookahead rule = *words;
@@ -9,7 +10,9 @@ static struct sp_lookahead complete(const struct sp_lookahead *words,
     rule.left = trained->left;
   }
   rule.cls_last = trained->cls_last;
-  rule.cls_view = trained->cls_view;
+  if (rule.policy != SP_MASK_FULL) {
+    rule.cls_view = trained->cls_view;
+  }
   return rule;
 }
 

@@ -99,10 +99,10 @@ static enum sp_status read_layers(const struct sp_config_reader *in, size_t laye
     ahead = ahead || reach > 0;
   }
   out->n_reach = layers;
-  sp_lookahead_simplify(out);
-  return ahead ? SP_OK
-               : sp_config_refuse(in, "layers",
-                                  "no layer looks ahead; the policy of that is \"causal\"");
+  return ahead || out->policy == SP_MASK_LAYERWISE
+             ? SP_OK
+             : sp_config_refuse(in, "layers",
+                                "no layer looks ahead; the policy of that is \"causal\"");
 }
 
 static enum sp_status read_reach(const struct sp_config_reader *in,
@@ -117,7 +117,11 @@ static enum sp_status read_reach(const struct sp_config_reader *in,
   SP_TRY(sp_config_size(in, key, 0, chunk ? config->max_positions : SP_MAX_REACH, &reach));
   out->n_reach = 1;
   out->reach[0] = (uint32_t)reach;
-  return sp_config_get(in, "layers") ? read_layers(in, config->layers, reach, out) : SP_OK;
+  if (sp_config_get(in, "layers")) {
+    SP_TRY(read_layers(in, config->layers, reach, out));
+  }
+  sp_lookahead_simplify(out);
+  return SP_OK;
 }
 
 static enum sp_status read_cells(const struct sp_config_reader *in, struct sp_lookahead *out) {

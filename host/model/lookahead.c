@@ -51,6 +51,16 @@ static bool read_reaches(const char *text, size_t p, struct sp_lookahead *out) {
   }
 }
 
+static enum sp_status refuse_reaches(const char *text, size_t p, struct sp_error *err) {
+  return policies[p].words == REACHES
+             ? sp_fail(
+                   err, SP_EUSAGE,
+                   "--mask '%s': R is a whole number from 1 to %d (0 too in a list of one a layer)",
+                   text, SP_MAX_REACH)
+             : sp_fail(err, SP_EUSAGE, "--mask '%s': C is a whole number from 1 to %d", text,
+                       most_chunk);
+}
+
 enum sp_status sp_lookahead_parse(const char *text, struct sp_lookahead *out,
                                   struct sp_error *err) {
   for (size_t p = 0; p < n_policies; p++) {
@@ -59,9 +69,11 @@ enum sp_status sp_lookahead_parse(const char *text, struct sp_lookahead *out,
       continue;
     }
     *out = (struct sp_lookahead){.policy = policies[p].policy, .tau = 1.0f};
-    if (policies[p].words == NO_REACH ? text[len] == '\0'
-                                      : text[len] == ':' && read_reaches(text + len + 1, p, out)) {
+    if (policies[p].words == NO_REACH && text[len] == '\0') {
       return SP_OK;
+    }
+    if (policies[p].words != NO_REACH && text[len] == ':') {
+      return read_reaches(text + len + 1, p, out) ? SP_OK : refuse_reaches(text, p, err);
     }
   }
   return sp_fail(
@@ -88,9 +100,6 @@ size_t sp_lookahead_print(const struct sp_lookahead *rule, char *out, size_t roo
   for (size_t i = 0; i < rule->n_reach; i++) {
     add(out, room, &at, "%c%u", i == 0 ? ':' : ',', rule->reach[i]);
   }
-  if (rule->policy == SP_MASK_FULL) {
-    return at;
-  }
   if (rule->left > 0) {
     add(out, room, &at, " left:%zu", rule->left);
   }
@@ -111,7 +120,8 @@ void sp_lookahead_simplify(struct sp_lookahead *rule) {
     }
   }
   rule->n_reach = sp_min_size(rule->n_reach, 1);
-  if (rule->policy == SP_MASK_LAYERWISE && rule->reach[0] == 0) {
+  if ((rule->policy == SP_MASK_LAYERWISE && rule->reach[0] == 0) ||
+      (rule->policy == SP_MASK_CHUNKED && rule->reach[0] == 1)) {
     rule->policy = SP_MASK_CAUSAL;
     rule->n_reach = 0;
   }
@@ -153,8 +163,7 @@ struct sp_mask_args sp_lookahead_mask(const struct sp_lookahead *rule, size_t la
   return args;
 }
 
-size_t sp_lookahead_last_seen(const struct sp_lookahead *rule, size_t layer, size_t i,
-                              size_t len) {
+size_t sp_lookahead_last_seen(const struct sp_lookahead *rule, size_t layer, size_t i, size_t len) {
   size_t reach = sp_lookahead_reach(rule, layer), last = i;
   if (rule->policy == SP_MASK_FULL) {
     return len - 1;

@@ -7,7 +7,6 @@
 #include <xxhash.h>
 
 #include "checked.h"
-#include "signature.h"
 
 static const size_t oracle_sizes[sp_oracle_sizes] = {1, 2, 3, 5, 10, 0};
 
@@ -343,6 +342,7 @@ static enum sp_status take_scores(struct reading *reading, struct sp_error *err)
       return sp_fail_memory(err, strlen(column->path));
     }
     memcpy(out->name, weight->name, sizeof out->name);
+    sp_signature_mask(column->signature, out->mask);
     out->hyps = column->hyps;
     out->nulls = column->nulls;
     out->missing = column->missing;

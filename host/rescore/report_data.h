@@ -13,6 +13,7 @@
 #include "lists.h"
 #include "report_bins.h"
 #include "report_picks.h"
+#include "signature.h"
 #include "wer.h"
 
 #ifdef __cplusplus
@@ -71,6 +72,7 @@ struct sp_report_score {
   char name[sp_score_name_max + 1];
   double weight;
   char *path, *model_hash; /* owned; the hash is "" for scores from a file */
+  char mask[SP_SIGNATURE_MASK];
   uint64_t hyps, nulls, missing;
   bool other_input; /* a run of other files than the archive's: texts may differ */
 };

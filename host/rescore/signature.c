@@ -14,6 +14,21 @@ const struct sp_score_column *sp_scores_find(const struct sp_scores *scores, con
   return NULL;
 }
 
+void sp_signature_mask(const char *signature, char *out) {
+  static const char key[] = "|mask:";
+  const char *found = NULL;
+  /* the last one: --eos, which is free text, comes before it */
+  for (const char *at = strstr(signature, key); at; at = strstr(at + 1, key)) {
+    found = at + sizeof key - 1;
+  }
+  size_t len = found ? strcspn(found, "|") : 0;
+  if (len >= SP_SIGNATURE_MASK) {
+    len = 0;
+  }
+  memcpy(out, found ? found : "", len);
+  out[len] = '\0';
+}
+
 static enum sp_status put_weight(const struct sp_named_weight *weight, bool first,
                                  struct sp_buf *out, struct sp_error *err) {
   char number[SP_DOUBLE_TEXT_MAX];

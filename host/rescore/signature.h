@@ -15,6 +15,10 @@ extern "C" {
 SP_MUST_CHECK enum sp_status sp_rescore_signature(const struct sp_combination *combination,
                                                   const struct sp_scores *scores,
                                                   struct sp_buf *out, struct sp_error *err);
+enum { SP_SIGNATURE_MASK = 64 };
+/* The lookahead mask in the signature of a run, "full", "causal forced" ..: out has room for
+ * SP_SIGNATURE_MASK bytes; "" where the signature tells none. */
+void sp_signature_mask(const char *signature, char *out);
 /* The column of that name, NULL when there is none. */
 const struct sp_score_column *sp_scores_find(const struct sp_scores *scores, const char *name);
 

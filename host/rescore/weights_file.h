@@ -5,7 +5,7 @@
 #ifndef SP_RESCORE_WEIGHTS_FILE_H
 #define SP_RESCORE_WEIGHTS_FILE_H
 
-#include "scores.h"
+#include "signature.h"
 #include "tune.h"
 
 #ifdef __cplusplus
@@ -19,6 +19,8 @@ struct sp_weights_file {
   struct sp_combination combination;
   /* (combination.second.n) the model a weight was tuned for; "" for scores from a file */
   char model_hashes[sp_max_weights][64];
+  /* (combination.second.n) the mask it was tuned under (signature.h); "" where nothing tells it */
+  char masks[sp_max_weights][SP_SIGNATURE_MASK];
 };
 
 /* What the file tells of the tuning. */

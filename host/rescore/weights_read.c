@@ -45,24 +45,35 @@ static enum sp_status read_first(const struct reader *reader, const json_t *obje
   return SP_OK;
 }
 
-/* {"name":"pll","weight":0.35,"model_hash":".."} */
+/* Keeps a text of `key` in `kept`, which has `room` bytes. */
+static enum sp_status keep(const struct reader *reader, const char *name, const char *key,
+                           const char *text, char *kept, size_t room, struct sp_error *err) {
+  if (strlen(text) >= room) {
+    return sp_fail(err, SP_EINPUT, "%s: %s has a %s that is too long", reader->path, name, key);
+  }
+  memcpy(kept, text, strlen(text) + 1);
+  return SP_OK;
+}
+
+/* {"name":"pll","weight":0.35,"model_hash":"..","mask":".."}; mask may be absent */
 static enum sp_status read_score(const struct reader *reader, const json_t *object,
                                  struct sp_error *err) {
   struct sp_named_weights *second = &reader->out->combination.second;
   const char *name = json_string_value(json_object_get(object, "name"));
   const char *hash = json_string_value(json_object_get(object, "model_hash"));
-  if (json_object_size(object) != 3 || !name || !hash ||
+  const char *mask = json_string_value(json_object_get(object, "mask"));
+  if (json_object_size(object) != (mask ? 4 : 3) || !name || !hash ||
       !sp_score_name_valid((struct sp_text){name, strlen(name)}) ||
       sp_named_weight_find(second, name) || second->n == sp_max_weights) {
     return bad(reader, err, "second",
-               "has an entry that is not name, weight and model_hash, or is doubled");
+               "has an entry that is not name, weight, model_hash and mask, or is doubled");
   }
   struct sp_named_weight *weight = &second->items[second->n];
-  char *kept = reader->out->model_hashes[second->n];
-  if (strlen(hash) >= sizeof reader->out->model_hashes[0]) {
-    return bad(reader, err, name, "has a model_hash that is too long");
-  }
-  memcpy(kept, hash, strlen(hash) + 1);
+  struct sp_weights_file *out = reader->out;
+  SP_TRY(keep(reader, name, "model_hash", hash, out->model_hashes[second->n],
+              sizeof out->model_hashes[0], err));
+  SP_TRY(keep(reader, name, "mask", mask ? mask : "", out->masks[second->n], sizeof out->masks[0],
+              err));
   memcpy(weight->name, name, strlen(name) + 1);
   second->n++;
   return read_number(reader, json_object_get(object, "weight"), name, &weight->value, err);

@@ -39,6 +39,10 @@ static enum sp_status put_combination(const struct sp_weights_file *weights, str
         out, err, "%s\n    {\"name\": \"%s\", \"weight\": %s, \"model_hash\": ", k ? "," : "",
         second->items[k].name, number_of(second->items[k].value).text));
     SP_TRY(put_string(out, weights->model_hashes[k], err));
+    if (*weights->masks[k]) {
+      SP_TRY(sp_buf_printf(out, err, ", \"mask\": "));
+      SP_TRY(put_string(out, weights->masks[k], err));
+    }
     SP_TRY(sp_buf_append(out, "}", 1, err));
   }
   SP_TRY(sp_buf_printf(out, err, "\n  ],\n  \"length_norm\": \""));

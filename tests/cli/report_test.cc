@@ -117,6 +117,38 @@ TEST_F(ReportCommandTest, WeightsOfAnotherModelAreSaid) {
   EXPECT_NE(said.err.find("tuned for another model"), std::string::npos) << said.err;
 }
 
+TEST_F(ReportCommandTest, WeightsTunedUnderAnotherMaskAreSaid) {
+  Workplace::SetUp();
+  WriteFile(
+      Path("dev.jsonl"),
+      "{\"id\":\"u-1\",\"ref\":\"stew and carrots\",\"hyps\":[{\"text\":\"stew and\",\"score\":-1},"
+      "{\"text\":\"stew and carrots\",\"score\":-2}]}\n");
+  ASSERT_EQ(Program(Score("run")).code, 0);
+  ASSERT_EQ(Program(Score("causal", "--mask causal --force-mask")).code, 0);
+  Said tuned = Program("tune " + Path("dev.jsonl") + " --scores " + Path("run") + " --out " +
+                       Path("w.json"));
+  ASSERT_EQ(tuned.code, 0) << tuned.err;
+  EXPECT_NE(ReadFile(Path("w.json")).find("\"mask\": \"full\"}"), std::string::npos);
+  auto use = [&](const std::string &run) {
+    return std::vector<Said>{
+        Program("report " + Path(run) + " --archive " + Path("dev.jsonl") + " --weights " +
+                Path("w.json") + " --out " + Path("r.html")),
+        Program("rescore " + Path("dev.jsonl") + " --scores " + Path(run) + " --weights " +
+                Path("w.json") + " --out " + Path("best-" + run + ".jsonl"))};
+  };
+  for (const Said &said : use("run")) {
+    EXPECT_EQ(said.code, 0) << said.err;
+    EXPECT_EQ(said.err.find("tuned"), std::string::npos) << said.err;
+  }
+  for (const Said &said : use("causal")) {
+    EXPECT_EQ(said.code, 0) << said.err;
+    EXPECT_NE(said.err.find("the weight of pll was tuned under the mask full, but "),
+              std::string::npos)
+        << said.err;
+    EXPECT_NE(said.err.find(" was scored under causal forced"), std::string::npos) << said.err;
+  }
+}
+
 TEST_F(ReportCommandTest, WhatIsMissingIsNamed) {
   std::string lm = "lm=" + Path("lm.tsv"), archive = " --archive " + Path("dev.jsonl");
   Expect(Program("report " + lm + " --weight lm=1 --out x"), 2, "--archive");

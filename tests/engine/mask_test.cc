@@ -84,6 +84,9 @@ TEST_F(Mask, WordsThatComeToTheModelsRuleAreTheSame) {
       {Model(R"("lookahead": {"policy": "layerwise", "max": 2})"),
        {"layerwise:2", "layerwise:2,2"}},
       {Model(R"("lookahead": {"policy": "causal", "left": 3})"), {"causal", "layerwise:0,0"}},
+      {Model(R"("lookahead": {"policy": "causal"})"), {"causal", "chunked:1"}},
+      {Model(R"("lookahead": {"policy": "chunked", "chunk": 1})"), {"causal", "chunked:1"}},
+      {Model(R"("lookahead": {"policy": "layerwise", "max": 1, "layers": [0, 0]})"), {"causal"}},
       {Model(kDynamic, "3"), {"dynamic"}}};
   for (const auto &one : cases) {
     Outcome own = Run(one.model);
@@ -128,6 +131,28 @@ TEST_F(Mask, OfTheSamePolicyKeepsWhatWordsCannotSay) {
   EXPECT_STREQ(outcome.summary.mask, "causal cls:last,bound") << "the window was of another policy";
 }
 
+// Whatever the policy, a head scores the row that it was trained on.
+TEST_F(Mask, ThatIsForcedFullKeepsTheRowOfTheHead) {
+  std::string model = Model(kLayerwise);
+  Outcome last = Run(model, "full", true);
+  ASSERT_EQ(last.status, SP_OK) << last.message;
+  EXPECT_STREQ(last.summary.mask, "full cls:last,bound");
+  EXPECT_NE(std::string(last.summary.signature).find("|mask:full cls:last,bound forced|"),
+            std::string::npos)
+      << last.summary.signature;
+  Outcome first = Run(Model());
+  EXPECT_STREQ(first.summary.mask, "full");
+  ASSERT_EQ(first.status, SP_OK) << first.message;
+  ScoreTable a = ToTable(first.lines), b = ToTable(last.lines);
+  EXPECT_TRUE(SameScores(OnlyMethods(a, {"pll", "maskless"}), OnlyMethods(b, {"pll", "maskless"})));
+  EXPECT_FALSE(SameScores(OnlyMethods(a, {"cls"}), OnlyMethods(b, {"cls"})));
+  std::string hidden = Model(R"("lookahead": {"policy": "causal", "cls_view": "hidden"})");
+  Outcome shown = Run(hidden, "full", true);
+  ASSERT_EQ(shown.status, SP_OK) << shown.message;
+  EXPECT_STREQ(shown.summary.mask, "full") << "without a mask every row sees everything";
+  EXPECT_TRUE(SameScores(a, ToTable(shown.lines)));
+}
+
 TEST_F(Mask, ThatTheModelCannotHaveIsRefusedAlsoWithForce) {
   for (bool force : {false, true}) {
     Refused(Run(Model(), "dynamic", force), SP_EMODEL, {"--mask dynamic", "schedulers", "full"});
@@ -139,12 +164,17 @@ TEST_F(Mask, ThatTheModelCannotHaveIsRefusedAlsoWithForce) {
 
 TEST_F(Mask, WordsThatSayNothingAreRefused) {
   std::string model = Model();
-  for (const char *word :
-       {"bidirectional", "Causal", "layerwise", "layerwise:0", "layerwise:33", "layerwise:1,33",
-        "chunked", "chunked:0", "causal:1", "dynamic:2", "model:2", "full,causal"}) {
+  for (const char *word : {"bidirectional", "Causal", "layerwise", "chunked", "causal:1",
+                           "dynamic:2", "model:2", "full,causal"}) {
     Refused(Run(model, word), SP_EUSAGE,
             {"--mask '" + std::string(word) + "'", "model, full, causal, layerwise:R"});
   }
+  for (const char *word : {"layerwise:0", "layerwise:33", "layerwise:1,33", "layerwise:x"})
+    Refused(Run(model, word), SP_EUSAGE,
+            {"--mask '" + std::string(word) + "': R is a whole number from 1 to 32 (0 too"});
+  for (const char *word : {"chunked:0", "chunked:1048577", "chunked:2,2"})
+    Refused(Run(model, word), SP_EUSAGE,
+            {"--mask '" + std::string(word) + "': C is a whole number from 1 to 1048576"});
 }
 
 TEST_F(Mask, ASchedulerThatIsAlwaysOnIsLayerwiseAndOneThatIsOffIsCausal) {

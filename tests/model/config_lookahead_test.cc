@@ -44,6 +44,8 @@ TEST_F(LookaheadConfig, EveryPolicyIsRead) {
       {R"({"policy":"layerwise","max":32})", "layerwise:32"},
       {R"({"policy":"layerwise","max":5,"layers":[5,0,2]})", "layerwise:5,0,2"},
       {R"({"policy":"layerwise","max":5,"layers":[2,2,2]})", "layerwise:2"},
+      {R"({"policy":"layerwise","max":5,"layers":[0,0,0],"left":4})", "causal left:4"},
+      {R"({"policy":"chunked","chunk":1})", "causal"},
       {R"({"policy":"chunked","chunk":64,"cls_view":"hidden"})", "chunked:64 cls:first,hidden"},
       {R"({"policy":"dynamic","max":1,"layers":null})", "dynamic:1"},
       {R"({"policy":"dynamic","max":3,"layers":[0,3,1],"cells":"span","tau":0.5,"cls":"last",

@@ -17,7 +17,7 @@ sp_status Parse(const std::string &text, sp_weights_file *out, sp_error *err) {
 
 const char kGood[] =
     R"({"secondpass_weights":1,"combine":"convex","first":{"score":0.7,"ctc":0.3},)"
-    R"("second":[{"name":"pll","weight":0.35,"model_hash":"ab"},)"
+    R"("second":[{"name":"pll","weight":0.35,"model_hash":"ab","mask":"causal forced"},)"
     R"({"name":"llm","weight":-1e-3,"model_hash":""}],)"
     R"("length_norm":"gnmt:0.6","insertion_bonus":-0.5})";
 
@@ -33,6 +33,8 @@ TEST(WeightsFile, IsReadAsItSays) {
   ASSERT_EQ(c.second.n, 2u);
   EXPECT_EQ(c.second.items[1].value, -1e-3);
   EXPECT_STREQ(weights.model_hashes[0], "ab");
+  EXPECT_STREQ(weights.masks[0], "causal forced");
+  EXPECT_STREQ(weights.masks[1], "") << "it may be absent";
   EXPECT_EQ(c.norm, SP_NORM_GNMT);
   EXPECT_EQ(c.gnmt_alpha, 0.6);
   EXPECT_EQ(c.bonus, -0.5);
@@ -60,6 +62,7 @@ TEST(WeightsFile, RoundTripsEveryBit) {
   EXPECT_EQ(again.combination.second.items[0].value, 0.1 + 0.2);
   EXPECT_EQ(again.combination.bonus, 5e-324);
   EXPECT_EQ(memcmp(&weights.model_hashes, &again.model_hashes, sizeof weights.model_hashes), 0);
+  EXPECT_EQ(memcmp(&weights.masks, &again.masks, sizeof weights.masks), 0);
   json_error_t fault;
   json_t *json = json_loads(written.c_str(), JSON_REJECT_DUPLICATES, &fault);
   ASSERT_NE(json, nullptr) << fault.text;
@@ -68,6 +71,26 @@ TEST(WeightsFile, RoundTripsEveryBit) {
   EXPECT_EQ(json_array_size(json_object_get(json_array_get(axes, 0), "curve")),
             static_cast<size_t>(sp_tune_samples));
   json_decref(json);
+}
+
+TEST(Signature, TellsTheMask) {
+  const struct {
+    std::string signature, mask;
+  } cases[] = {
+      {"pll|m:ab|eos:|mask:layerwise:2,0 left:9|long:null", "layerwise:2,0 left:9"},
+      {"pll|eos:|mask:full|mask:causal forced|long:null", "causal forced"},
+      {"pll|mask:full", "full"},
+      {"pll|m:ab", ""},
+      {"xxh128:0123", ""},
+      {"", ""},
+      {"pll|mask:" + std::string(63, 'x') + "|v:1", std::string(63, 'x')},
+      {"pll|mask:" + std::string(64, 'x') + "|v:1", ""},
+  };
+  for (const auto &one : cases) {
+    char mask[SP_SIGNATURE_MASK];
+    sp_signature_mask(one.signature.c_str(), mask);
+    EXPECT_EQ(mask, one.mask) << one.signature;
+  }
 }
 
 TEST(WeightsFile, RefusesEverythingElse) {
@@ -92,6 +115,11 @@ TEST(WeightsFile, RefusesEverythingElse) {
       {"\"weight\":0.35", "\"wait\":0.35", "pll"},
       {"\"weight\":0.35,", "", "second"},
       {"\"model_hash\":\"ab\"", "\"model_hash\":1", "second"},
+      {"\"mask\":\"causal forced\"", "\"mask\":1", "second"},
+      {"\"mask\":\"causal", "\"other\":\"causal", "second"},
+      {"\"mask\":\"causal",
+       "\"mask\":\"0123456789012345678901234567890123456789012345678901234567890123",
+       "pll has a mask that is too long"},
       {"gnmt:0.6", "gnmt", "gnmt"},
       {"\"length_norm\":\"gnmt:0.6\",", "", "length_norm"},
       {"-0.5}", "\"tune\"}", "insertion_bonus"},
