@@ -227,6 +227,26 @@ TEST_F(JsonTest, ScoreWithLatency) {
   EXPECT_NE(text.err.find("user-perceived latency: mean "), std::string::npos);
 }
 
+TEST_F(JsonTest, ScoreWithLatencyAtTheDefaultCosts) {
+  const std::string zero = "--json --latency --key-cost 0 --scheduler-cost -0";
+  Json given = ParseJson(Program(Score("run", zero)).out);
+  Json again = ParseJson(Program(Score("run", "--json --latency")).out);
+  EXPECT_EQ(json_real_value(Member(given, "latency.key_cost")), 0.0);
+  EXPECT_TRUE(json_is_true(Member(again, "already_complete"))) << "the same costs, the same run";
+}
+
+TEST_F(JsonTest, ScoreWithLatencyOfNothing) {
+  WriteFile(Path("dev.jsonl"), "{\"id\":\"a\",\"hyps\":[{\"text\":\"\"}]}\n");
+  Said said = Program(Score("run", "--latency"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_NE(said.err.find("latency: no outputs"), std::string::npos) << said.err;
+  EXPECT_EQ(said.err.find("nan"), std::string::npos) << said.err;
+  Json json = ParseJson(Program(Score("other", "--latency --json")).out);
+  EXPECT_EQ(Integer(json, "latency.outputs"), 0);
+  for (const char *key : {"mean", "max", "clipped_mean", "upl_mean", "upl_max"})
+    EXPECT_TRUE(json_is_null(Member(json, std::string("latency.") + key))) << key;
+}
+
 TEST_F(JsonTest, ScoreAndVerify) {
   Said said = Program(Score("run", "--json --shard-utts 16 --dtype f32"));
   ASSERT_EQ(said.code, 0) << said.err;
