@@ -96,6 +96,22 @@ TEST_F(JsonTest, ModelWithALookahead) {
     EXPECT_NE(text.find(row), std::string::npos) << text;
 }
 
+TEST_F(JsonTest, ModelWhoseClsRowSeesLittle) {
+  struct sp_random_model model = sp_random_model_default();
+  struct sp_error err = {};
+  const char *const cases[][2] = {
+      {R"("lookahead": {"policy": "causal"})", "any row: nothing of the text\n"},
+      {R"("lookahead": {"policy": "layerwise", "max": 3})", "any row: the first 6 tokens at most\n"},
+      {R"("lookahead": {"policy": "causal", "cls": "last"})", "last, sees no more than any row\n"}};
+  for (const auto &one : cases) {
+    model.config_extra = one[0];
+    const std::string directory = Path("cls" + std::to_string(&one - cases));
+    ASSERT_EQ(sp_random_model_write(&model, directory.c_str(), &err), SP_OK) << err.message;
+    const std::string text = Program("model " + directory).out;
+    EXPECT_NE(text.find(one[1]), std::string::npos) << text;
+  }
+}
+
 TEST_F(JsonTest, ModelWithBothHeadsAndExtraTensors) {
   struct sp_random_model model = sp_random_model_default();
   model.arch = SP_RANDOM_BOTH;
