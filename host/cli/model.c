@@ -91,6 +91,24 @@ static void print_scheduler(const struct sp_checkpoint *checkpoint) {
          config->lookahead.span ? "span" : "independent", hidden);
 }
 
+static void print_cls_row(const struct sp_model_config *config) {
+  const struct sp_lookahead *rule = &config->lookahead;
+  size_t most = sp_model_max_tokens(config);
+  size_t seen = sp_lookahead_cls_tokens(rule, config->layers, most + 2);
+  char depends[64] = "";
+  if (seen == 0) {
+    snprintf(depends, sizeof depends, ": nothing of the text");
+  } else if (seen < most) {
+    snprintf(depends, sizeof depends, ": the %s %zu tokens at most",
+             rule->cls_last ? "last" : "first", seen);
+  }
+  sp_row("cls row", "%s, sees %s%s", rule->cls_last ? "last" : "first",
+         rule->cls_view == SP_CLS_BOUND        ? "no more than any row"
+         : rule->cls_view == SP_CLS_LAST_LAYER ? "everything in the last layer"
+                                               : "everything, and no other row sees it",
+         depends);
+}
+
 static void print_lookahead(const struct sp_checkpoint *checkpoint) {
   const struct sp_lookahead *rule = &checkpoint->config.lookahead;
   char reach[SP_LOOKAHEAD_TEXT];
@@ -105,10 +123,7 @@ static void print_lookahead(const struct sp_checkpoint *checkpoint) {
   }
   sp_row("lookahead", "%s%s%s; %s", sp_lookahead_policy_name(rule->policy), *reach ? ":" : "",
          reach, left.text);
-  sp_row("cls row", "%s, sees %s", rule->cls_last ? "last" : "first",
-         rule->cls_view == SP_CLS_BOUND        ? "no more than any row"
-         : rule->cls_view == SP_CLS_LAST_LAYER ? "everything in the last layer"
-                                               : "everything, and no other row sees it");
+  print_cls_row(&checkpoint->config);
   if (rule->policy == SP_MASK_DYNAMIC) {
     print_scheduler(checkpoint);
   }

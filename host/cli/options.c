@@ -157,10 +157,13 @@ static enum sp_status parse_number(const struct sp_opt *option, const char *valu
 static enum sp_status parse_real(const struct sp_opt *option, const char *value, double *out,
                                  struct sp_error *err) {
   struct sp_text text = {value, strlen(value)};
-  if (!sp_number_parse(text, out) || !(*out > 0 && *out <= (double)option->max)) {
-    return sp_fail(err, SP_EUSAGE, "--%s: '%s' is not a number over 0 and up to %llu", option->name,
-                   value, (unsigned long long)option->max);
+  bool good = sp_number_parse(text, out) && (*out > 0 || (option->zero && *out == 0));
+  if (!good || *out > (double)option->max) {
+    return sp_fail(err, SP_EUSAGE, "--%s: '%s' is not a number %s %llu", option->name, value,
+                   option->zero ? "from 0 to" : "over 0 and up to",
+                   (unsigned long long)option->max);
   }
+  *out += 0.0; /* -0 is 0 */
   return SP_OK;
 }
 

@@ -27,6 +27,7 @@ enum sp_opt_kind {
 struct sp_opt {
   const char *name; /* without the dashes */
   enum sp_opt_kind kind;
+  bool zero; /* SP_OPT_REAL: takes 0 too */
   size_t offset;
   const char *argument; /* "DIR"; NULL for a flag */
   const char *help;

@@ -40,14 +40,26 @@ static void print_names(json_t *names) {
   }
 }
 
-static void print_table(const struct sp_plan_summary *plan) {
+/* What depends on which nodes are equal. */
+static bool is_bound(const struct sp_plan_summary *plan, const struct sp_count_name *name) {
+  return plan->nodes_bound && (name->offset == offsetof(struct sp_counts, nodes) ||
+                               name->offset == offsetof(struct sp_counts, scored_rows));
+}
+
+static void print_counts(const struct sp_plan_summary *plan) {
   for (size_t i = 0; i < sp_n_count_names; i++) {
-    sp_row(sp_count_names[i].label, "%s",
-           sp_number(sp_count_get(&plan->counts, &sp_count_names[i])).text);
+    const struct sp_count_name *name = &sp_count_names[i];
+    char label[48];
+    snprintf(label, sizeof label, "%s%s", name->label, is_bound(plan, name) ? ", at most" : "");
+    sp_row(label, "%s", sp_number(sp_count_get(&plan->counts, name)).text);
   }
+}
+
+static void print_table(const struct sp_plan_summary *plan) {
+  print_counts(plan);
   sp_row("longest hypothesis", "%s tokens; the model takes %s",
          sp_number(plan->longest_tokens).text, sp_number(plan->max_tokens).text);
-  sp_row("matrix products", "%.4g FLOP", plan->counts.flops);
+  sp_row("matrix products", "%s%.4g FLOP", plan->nodes_bound ? "at most " : "", plan->counts.flops);
   sp_row("shards", "%s of %s utterances", sp_number(plan->shards).text,
          sp_number(plan->shard_utts).text);
   sp_row("format", "%s", plan->format);
@@ -76,6 +88,7 @@ static json_t *plan_json(const struct sp_plan_summary *plan, enum sp_status stat
   json_object_set_new(object, "case", sp_json_text(plan->letter_case));
   json_object_set_new(object, "mask", sp_json_text(plan->mask));
   json_object_set_new(object, "mask_forced", json_boolean(plan->mask_forced));
+  json_object_set_new(object, "nodes_bound", json_boolean(plan->nodes_bound));
   json_object_set_new(object, "model_hash", sp_json_text(plan->model_hash));
   json_object_set_new(object, "threads", json_integer((json_int_t)plan->threads));
   json_object_set_new(object, "devices", json_integer((json_int_t)plan->devices));
@@ -149,7 +162,10 @@ const struct sp_command sp_command_plan = {
         "Reads and checks the archives and the model as `score` does, counts what would be "
         "computed, measures the device that --device names for a moment and estimates time and "
         "memory. Time is that of computing at the measured speed; where GPUs compute, reading and "
-        "writing may take longer. Nothing is written: the options are those of `score`, and --out "
+        "writing may take longer. Where a dynamic model's batches go by distinct nodes, what its "
+        "schedulers decide is known only when scoring: nodes, rows of a head and FLOP are then the "
+        "most that they can come to (with --json, nodes_bound is true). Speed is counted in the "
+        "same FLOP, on batches as the schedulers have them, so that the time is no bound. Nothing is written: the options are those of `score`, and --out "
         "may be left out.",
     .groups = groups,
     .values_bytes = sizeof(struct sp_score_args),

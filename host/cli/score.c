@@ -113,6 +113,10 @@ static void say_latency(const struct sp_latency_summary *latency) {
   if (!latency->measured) {
     return;
   }
+  if (latency->outputs == 0) {
+    sp_say("latency: no outputs, since no hypothesis has a token");
+    return;
+  }
   if (whole > 0) {
     sp_say("latency: mean %.4g tokens, p50 %.0f, p90 %.0f, p99 %.0f, max %.0f; in order %.4g (%s)",
            latency->mean, latency->p50, latency->p90, latency->p99, latency->max,

@@ -44,6 +44,28 @@ static enum sp_status check_heads(const struct sp_settings *settings,
   return SP_OK;
 }
 
+/* A cls row that cannot see the text is no error, since heads may be trained so, but rarely meant. */
+static void warn_of_cls(const struct sp_settings *settings, const struct sp_context *context) {
+  const struct sp_lookahead *rule = &context->lookahead;
+  size_t seen = sp_lookahead_cls_tokens(rule, context->config.layers, context->max_tokens + 2);
+  char mask[SP_MASK_TEXT], sees[160], text[640];
+  if (!(settings->methods & 1u << SP_CLS) || seen >= context->max_tokens) {
+    return;
+  }
+  sp_lookahead_print(rule, mask, sizeof mask);
+  if (seen == 0) {
+    snprintf(sees, sizeof sees, "no token, so that all hypotheses get the same cls score");
+  } else {
+    snprintf(sees, sizeof sees, "at most the %s %zu token%s of a hypothesis",
+             rule->cls_last ? "last" : "first", seen, seen == 1 ? "" : "s");
+  }
+  snprintf(text, sizeof text,
+           "under the mask %s the row that method cls scores sees %s; for it to see all, a model is "
+           "trained with %sa \"cls_view\" of \"last-layer\" or \"hidden\" in its config's \"lookahead\"",
+           mask, sees, rule->cls_last ? "" : "\"cls\": \"last\" or ");
+  sp_warn(settings->options, text);
+}
+
 /* What the device asks for; else about 64 MiB of activations a thread in whole tiles. Always room for
  * the longest sequence, and for its text beside it where nodes are told. */
 static struct sp_batch_limits choose_limits(const struct sp_settings *settings,
@@ -176,6 +198,7 @@ static enum sp_status open_model(const struct sp_settings *settings, struct sp_c
                                  const struct sp_checkpoint *checkpoint, struct sp_error *err) {
   SP_TRY(open_text(settings, out, checkpoint, err));
   SP_TRY(check_heads(settings, checkpoint, sp_tokenizer_get_info(out->tokenizer), err));
+  warn_of_cls(settings, out);
   SP_TRY(open_devices(settings, out, err));
   if (out->config.head_dim > out->devices[0]->max_head_dim) {
     return sp_fail(err, SP_EMODEL, "%s: attention heads of %zu dimensions; %zu are supported",

@@ -30,7 +30,7 @@ struct sp_forward_rule sp_context_forward_rule(const struct sp_context *context,
                                                const struct sp_settings *settings);
 
 /* SP_EMODEL when the model cannot do what the settings ask (a missing head, no [MASK], a vocabulary
- * of another size). Warns of trailing padding ids, of devices that are left out since the model does
+ * of another size). Warns of trailing padding ids, of a cls row that sees too little, of devices that are left out since the model does
  * not fit, and when `auto` comes to mean the CPU. */
 SP_MUST_CHECK enum sp_status sp_context_open(const struct sp_settings *settings,
                                              struct sp_context *out, struct sp_error *err);

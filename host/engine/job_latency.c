@@ -1,5 +1,7 @@
 #include "job_latency.h"
 
+#include <math.h>
+
 struct sp_latency_costs sp_latency_costs_of(const struct sp_settings *settings,
                                             const struct sp_context *context) {
   const struct sp_score_options *options = settings->options;
@@ -41,7 +43,7 @@ struct sp_latency_summary sp_latency_summarize(const struct sp_latency_counts *c
                                      .clipped = counts->clipped,
                                      .outputs = counts->outputs,
                                      .upl_mean = value[SP_LATENCY_UPL],
-                                     .upl_max = counts->upl_max,
+                                     .upl_max = counts->hyps > 0 ? counts->upl_max : NAN,
                                      .capacity = costs->capacity,
                                      .node_cost = costs->node,
                                      .key_cost = costs->key,

@@ -18,6 +18,7 @@ struct lane {
 };
 
 struct sp_lanes {
+  const char *model; /* for messages */
   bool pack;
   size_t layers;
   size_t n;
@@ -55,6 +56,7 @@ enum sp_status sp_lanes_create(const struct sp_settings *settings,
   if (!lanes) {
     return sp_fail_memory(err, sizeof *lanes + n * sizeof lanes->lane[0]);
   }
+  lanes->model = settings->options->model;
   lanes->pack = (settings->savings & SP_SAVING_PACK) != 0;
   lanes->layers = context->config.layers;
   lanes->n = n;
@@ -145,6 +147,19 @@ static void store_bits(const struct lane *lane, size_t layers) {
   }
 }
 
+/* The forward knows what is wrong with its model, but not the model's name. */
+static enum sp_status end_forward(const struct sp_lanes *lanes, struct lane *lane, uint32_t *bits,
+                                  struct sp_error *err) {
+  struct places to = places_of(lane);
+  struct sp_error why = {0};
+  enum sp_status status = sp_forward_end(lane->forward, to.logp, to.cls, bits, &why);
+  if (status == SP_OK) {
+    return SP_OK;
+  }
+  return status == SP_EMODEL ? sp_fail(err, status, "%s: %s", lanes->model, why.message)
+                             : sp_fail(err, status, "%s", why.message);
+}
+
 enum sp_status sp_lanes_end(struct sp_lanes *lanes, struct sp_job **job, size_t *which,
                             struct sp_error *err) {
   assert(sp_lanes_are_busy(lanes));
@@ -154,11 +169,10 @@ enum sp_status sp_lanes_end(struct sp_lanes *lanes, struct sp_job **job, size_t 
   lanes->busy--;
   *job = lane->job;
   *which = lane->which;
-  struct places to = places_of(lane);
-  SP_TRY(sp_forward_end(lane->forward, to.logp, to.cls, lane->bits, err));
+  SP_TRY(end_forward(lanes, lane, lane->bits, err));
   while (lane->job->by_nodes && sp_nodes_again(lane->nodes, &lane->inputs)) {
     SP_TRY(sp_forward_begin_nodes(lane->forward, lane->nodes, &lane->inputs, err));
-    SP_TRY(sp_forward_end(lane->forward, to.logp, to.cls, NULL, err));
+    SP_TRY(end_forward(lanes, lane, NULL, err));
   }
   if (lane->job->by_nodes) {
     lane->job->batch_nodes[lane->which] = sp_nodes_get_counts(lane->nodes);

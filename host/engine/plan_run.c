@@ -103,6 +103,7 @@ static enum sp_status plan_shard(struct planner *p, size_t shard, struct sp_erro
   }
   SP_TRY(sp_job_prepare(&p->job, p->settings, p->context, &p->rule, err));
   sp_job_count(&p->job, p->context, p->nodes);
+  p->summary->nodes_bound |= p->job.by_nodes && p->context->lookahead.policy == SP_MASK_DYNAMIC;
   sp_counts_add(&p->summary->counts, &p->job.counts);
   if (p->settings->options->name) {
     SP_TRY(name_hyps(p, err));

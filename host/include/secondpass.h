@@ -172,6 +172,8 @@ struct sp_plan_summary {
   char format[16], dtype[8], device_type[160], letter_case[8], model_hash[33];
   char mask[SP_MASK_TEXT];
   bool mask_forced;
+  bool nodes_bound;               /* schedulers decide which nodes are equal: counts.nodes, scored_rows
+                                     and flops are the most that they can come to */
   size_t threads, devices, shards, shard_utts, batch_tokens, max_tokens;
   bool on_host;                   /* the device is the processors themselves */
   uint64_t longest_tokens;        /* of one hypothesis */

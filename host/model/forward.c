@@ -44,14 +44,15 @@ void sp_forward_destroy(struct sp_forward *f) {
   free(f);
 }
 
-/* What the schedulers left, and whether they failed. */
+/* What the schedulers left, and which of them failed. */
 static enum sp_status queue_bits(struct sp_forward *f, struct sp_error *err) {
   const struct sp_backend *b = f->device->backend;
+  size_t layers = f->weights->config.layers;
   if (f->rule.trace && !f->nodes) {
-    size_t words = f->tokens * f->weights->config.layers;
+    size_t words = f->tokens * layers;
     SP_TRY(b->download(f->stream, f->bits_host, f->bits, words * sizeof *f->bits, err));
   }
-  return b->download(f->stream, f->nan_host, f->nan, sizeof *f->nan, err);
+  return b->download(f->stream, f->nan_host, f->nan, layers * sizeof *f->nan, err);
 }
 
 static enum sp_status queue_results(struct sp_forward *f, struct sp_error *err) {
@@ -143,6 +144,18 @@ static void copy_plain(const struct sp_forward *f, float *logp, float *cls, uint
   }
 }
 
+/* What is NaN in one layer may be so in those above: the first is named. */
+static enum sp_status check_schedulers(const struct sp_forward *f, struct sp_error *err) {
+  for (size_t l = 0; sp_forward_is_dynamic(f) && l < f->weights->config.layers; l++) {
+    if (f->nan_host[l] != 0) {
+      return sp_fail(err, SP_EMODEL,
+                     "layer %zu's lookahead scheduler gives NaN (encoder.layer.%zu.lookahead)", l,
+                     l);
+    }
+  }
+  return SP_OK;
+}
+
 enum sp_status sp_forward_end(struct sp_forward *f, float *logp, float *cls, uint32_t *bits,
                               struct sp_error *err) {
   for (bool done = false; !done;) {
@@ -150,9 +163,7 @@ enum sp_status sp_forward_end(struct sp_forward *f, float *logp, float *cls, uin
   }
   f->in_flight = false;
   SP_TRY(f->device->backend->finish(f->stream, err));
-  if (sp_forward_is_dynamic(f) && *f->nan_host != 0) {
-    return sp_fail(err, SP_EMODEL, "a lookahead scheduler of the model gives NaN");
-  }
+  SP_TRY(check_schedulers(f, err));
   if (f->nodes) {
     copy_nodes(f, logp, cls);
   } else {

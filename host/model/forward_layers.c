@@ -57,7 +57,7 @@ enum sp_status sp_forward_schedule(struct sp_forward *f, size_t layer, const voi
                                   .rows_res = res,
                                   .rows = rows,
                                   .bits = bits,
-                                  .nan = f->nan,
+                                  .nan = f->nan + layer,
                                   .mask = mask};
   return f->device->backend->schedule(f->stream, &args, err);
 }

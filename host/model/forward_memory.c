@@ -27,11 +27,11 @@ static size_t bits_words(const struct sp_model_config *c, const struct sp_forwar
   return rule->limits.tokens * (rule->trace ? c->layers : 1);
 }
 
-/* The pinned block: the staged arrays, logp (N), cls (T), nan, bits. */
+/* The pinned block: the staged arrays, logp (N), cls (T), nan (L), bits. */
 static size_t pinned_bytes(const struct sp_model_config *c, const struct sp_forward_rule *rule) {
   const struct sp_batch_limits *limits = &rule->limits;
   return sp_round_up(staging_bytes(limits), stage_align) +
-         (limits->targets + limits->tokens + 1 + bits_words(c, rule)) * 4;
+         (limits->targets + limits->tokens + c->layers + bits_words(c, rule)) * 4;
 }
 
 static size_t place(struct layout *layout, size_t rows, size_t row_bytes) {
@@ -64,7 +64,7 @@ static struct layout lay_out(const struct sp_model_config *c, const struct sp_de
   layout.mask = place(&layout, masked ? rows : 0,
                       sp_forward_mask_words(c->max_positions) * sizeof(uint64_t));
   layout.bits = place(&layout, bits_words(c, rule), sizeof(uint32_t));
-  layout.nan = place(&layout, 1, sizeof(uint32_t));
+  layout.nan = place(&layout, c->layers, sizeof(uint32_t));
   layout.logp = place(&layout, rule->limits.targets, sizeof(float));
   layout.cls = place(&layout, rows, sizeof(float));
   if (!device->host_memory) {
@@ -113,7 +113,7 @@ static enum sp_status take_pinned(struct sp_forward *f, struct sp_error *err) {
   f->logp_host = (float *)(void *)(f->pinned + sp_round_up(staging_bytes(limits), stage_align));
   f->cls_host = f->logp_host + limits->targets;
   f->nan_host = (uint32_t *)(void *)(f->cls_host + limits->tokens);
-  f->bits_host = f->nan_host + 1;
+  f->bits_host = f->nan_host + f->weights->config.layers;
   return SP_OK;
 }
 

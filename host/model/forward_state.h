@@ -38,7 +38,7 @@ struct sp_forward {
   void *row_act;       /* (T, D) act */
   uint64_t *mask;      /* (T, words of the longest row) what every row sees */
   uint32_t *bits;      /* (T) scheduler bits; (L, T) where they are traced */
-  uint32_t *nan;       /* (1) set where a scheduler fails */
+  uint32_t *nan;       /* (L) set where a layer's scheduler fails */
   float *logp;         /* (N) */
   float *cls;          /* (T) */
   char *staging;       /* the batch's arrays, on devices with memory of their own */
@@ -47,7 +47,7 @@ struct sp_forward {
   size_t staged;        /* bytes of it that go up */
   float *logp_host;     /* (N) where results arrive: in `pinned`, or logp itself */
   float *cls_host;      /* (T) likewise */
-  uint32_t *nan_host;   /* (1) likewise */
+  uint32_t *nan_host;   /* (L) likewise */
   uint32_t *bits_host;  /* as bits, likewise; with a dynamic rule */
   uint32_t *renamed;    /* host (2T + N): row numbers when every token goes on, without `head` */
   uint64_t *mask_start; /* host (2T): token_mask and row_mask, under a lookahead */

@@ -176,6 +176,20 @@ size_t sp_lookahead_last_seen(const struct sp_lookahead *rule, size_t layer, siz
   return sp_min_size(last, len - 1);
 }
 
+size_t sp_lookahead_cls_tokens(const struct sp_lookahead *rule, size_t layers, size_t len) {
+  size_t text = len - 2, seen = 0;
+  if (rule->policy == SP_MASK_FULL || rule->cls_view != SP_CLS_BOUND) {
+    return text;
+  }
+  if (rule->cls_last) {
+    return rule->left > 0 ? sp_min_size(sp_mul_sat(layers, rule->left), text) : text;
+  }
+  for (size_t l = layers; l-- > 0;) {
+    seen = sp_lookahead_last_seen(rule, l, seen, len);
+  }
+  return sp_min_size(seen, text);
+}
+
 size_t sp_lookahead_first_reader(const struct sp_lookahead *rule, size_t layer, size_t j) {
   size_t reach = sp_lookahead_reach(rule, layer);
   if (rule->policy == SP_MASK_FULL) {

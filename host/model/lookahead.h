@@ -61,6 +61,9 @@ struct sp_mask_args sp_lookahead_mask(const struct sp_lookahead *rule, size_t la
 /* The last position that row i of a sequence of `len` may see in a layer, exempt rows apart; a dynamic
  * row may see its whole reach. */
 size_t sp_lookahead_last_seen(const struct sp_lookahead *rule, size_t layer, size_t i, size_t len);
+/* Tokens of the text, of the len - 2 in a sequence of len >= 2 positions, that the scored cls row can
+ * depend on: the first ones where it is [CLS], the last ones where it is [SEP]. */
+size_t sp_lookahead_cls_tokens(const struct sp_lookahead *rule, size_t layers, size_t len);
 /* The first row that may see position j. */
 size_t sp_lookahead_first_reader(const struct sp_lookahead *rule, size_t layer, size_t j);
 

@@ -228,7 +228,8 @@ static enum sp_status schedule(struct sp_replay *r, size_t l, struct sp_error *e
                                   .nan = &nan};
   SP_TRY(r->b->schedule(r->stream, &args, err));
   if (nan) {
-    return sp_fail(err, SP_EMODEL, "the lookahead scheduler of layer %zu gives NaN", l);
+    return sp_fail(err, SP_EMODEL,
+                   "layer %zu's lookahead scheduler gives NaN (encoder.layer.%zu.lookahead)", l, l);
   }
   for (size_t n = 0; n < r->rows; n++) {
     sp_mask_graph_set_row(&r->own, &r->rule, l, r->position[n], r->bits[n]);

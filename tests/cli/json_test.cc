@@ -96,6 +96,22 @@ TEST_F(JsonTest, ModelWithALookahead) {
     EXPECT_NE(text.find(row), std::string::npos) << text;
 }
 
+TEST_F(JsonTest, ModelWhoseClsRowSeesLittle) {
+  struct sp_random_model model = sp_random_model_default();
+  struct sp_error err = {};
+  const char *const cases[][2] = {
+      {R"("lookahead": {"policy": "causal"})", "any row: nothing of the text\n"},
+      {R"("lookahead": {"policy": "layerwise", "max": 3})", "any row: the first 6 tokens at most\n"},
+      {R"("lookahead": {"policy": "causal", "cls": "last"})", "last, sees no more than any row\n"}};
+  for (const auto &one : cases) {
+    model.config_extra = one[0];
+    const std::string directory = Path("cls" + std::to_string(&one - cases));
+    ASSERT_EQ(sp_random_model_write(&model, directory.c_str(), &err), SP_OK) << err.message;
+    const std::string text = Program("model " + directory).out;
+    EXPECT_NE(text.find(one[1]), std::string::npos) << text;
+  }
+}
+
 TEST_F(JsonTest, ModelWithBothHeadsAndExtraTensors) {
   struct sp_random_model model = sp_random_model_default();
   model.arch = SP_RANDOM_BOTH;
@@ -256,6 +272,26 @@ TEST_F(JsonTest, ScoreWithLatency) {
   EXPECT_NE(text.err.find("is complete already"), std::string::npos);
   EXPECT_NE(text.err.find("secondpass: latency: mean "), std::string::npos) << text.err;
   EXPECT_NE(text.err.find("user-perceived latency: mean "), std::string::npos);
+}
+
+TEST_F(JsonTest, ScoreWithLatencyAtTheDefaultCosts) {
+  const std::string zero = "--json --latency --key-cost 0 --scheduler-cost -0";
+  Json given = ParseJson(Program(Score("run", zero)).out);
+  Json again = ParseJson(Program(Score("run", "--json --latency")).out);
+  EXPECT_EQ(json_real_value(Member(given, "latency.key_cost")), 0.0);
+  EXPECT_TRUE(json_is_true(Member(again, "already_complete"))) << "the same costs, the same run";
+}
+
+TEST_F(JsonTest, ScoreWithLatencyOfNothing) {
+  WriteFile(Path("dev.jsonl"), "{\"id\":\"a\",\"hyps\":[{\"text\":\"\"}]}\n");
+  Said said = Program(Score("run", "--latency"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_NE(said.err.find("latency: no outputs"), std::string::npos) << said.err;
+  EXPECT_EQ(said.err.find("nan"), std::string::npos) << said.err;
+  Json json = ParseJson(Program(Score("other", "--latency --json")).out);
+  EXPECT_EQ(Integer(json, "latency.outputs"), 0);
+  for (const char *key : {"mean", "max", "clipped_mean", "upl_mean", "upl_max"})
+    EXPECT_TRUE(json_is_null(Member(json, std::string("latency.") + key))) << key;
 }
 
 TEST_F(JsonTest, ScoreAndVerify) {

@@ -32,5 +32,29 @@ TEST_F(PlanList, NamesWhatIsNotScoredOnItsOwn) {
   EXPECT_NE(truncated.out.find("\ntruncated\tone\t3\n"), std::string::npos) << truncated.out;
 }
 
+TEST_F(PlanList, SaysWhereSchedulersDecide) {
+  struct sp_random_model model = sp_random_model_default();
+  struct sp_error err = {};
+  model.config_extra = R"("lookahead": {"policy": "dynamic", "max": 1})";
+  model.scheduler = "1";
+  ASSERT_EQ(sp_random_model_write(&model, Path("dynamic").c_str(), &err), SP_OK) << err.message;
+  const std::string rest = " " + Path("dev.jsonl");
+  Said table = Program("plan --model " + Path("dynamic") + rest);
+  ASSERT_EQ(table.code, 0) << table.err;
+  for (const char *label : {"nodes computed, at most ", "head, at most ", "at most 1", "FLOP"})
+    EXPECT_NE(table.out.find(label), std::string::npos) << label << "\n" << table.out;
+  Json bound = ParseJson(Program("plan --json --model " + Path("dynamic") + rest).out);
+  EXPECT_TRUE(json_is_true(Member(bound, "nodes_bound")));
+  const struct {
+    std::string model, options;
+  } exact[] = {
+      {"dynamic", "--without nodes"}, {"dynamic", "--mask causal --force-mask"}, {"model", ""}};
+  for (const auto &one : exact) {
+    const std::string command = "plan " + one.options + " --model " + Path(one.model) + rest;
+    EXPECT_EQ(Program(command).out.find("at most"), std::string::npos) << command;
+    EXPECT_TRUE(json_is_false(Member(ParseJson(Program(command + " --json").out), "nodes_bound")));
+  }
+}
+
 }  // namespace
 }  // namespace sp_test

@@ -124,6 +124,10 @@ const Slip values[] = {
      "--capacity: 'x' is not a number over 0 and up to 1000000000000", "help score"},
     {"score --latency --node-cost -1",
      "--node-cost: '-1' is not a number over 0 and up to 1000000000000", "help score"},
+    {"score --latency --node-cost 0",
+     "--node-cost: '0' is not a number over 0 and up to 1000000000000", "help score"},
+    {"score --latency --key-cost -1", "--key-cost: '-1' is not a number from 0 to 1000000000000",
+     "help score"},
     {"score --model m --out - --key-cost 1 a", "--key-cost needs --latency", "help score"},
     {"bench io --format josnl",
      "--format: 'josnl' is none of auto, jsonl, mlm, espnet2, espnet1, kaldi, nemo, nemo-tsv, "

@@ -214,6 +214,7 @@ Planned Plan(Job &job) {
   sp_score_options options = ToOptions(job, archives, &call);
   planned.status = sp_plan_run(&options, &planned.summary, &err);
   planned.message = err.message;
+  planned.warnings = outcome.warnings;
   return planned;
 }
 

@@ -59,6 +59,7 @@ struct Planned {
   sp_status status;
   std::string message;
   sp_plan_summary summary;
+  std::vector<std::string> warnings;
 };
 Planned Plan(Job &job);
 

@@ -248,12 +248,60 @@ TEST_F(Mask, ASchedulerThatGivesNaNIsRefused) {
   std::string model = MakeModel(scratch_ / "nan", options);
   ASSERT_EQ(Run(model).status, SP_OK);
   FillTensor(model + "/model.safetensors", "bert.encoder.layer.1.lookahead.hidden.weight", FLT_MAX);
-  Refused(Run(model), SP_EMODEL, {"lookahead scheduler", "NaN"});
+  Refused(Run(model), SP_EMODEL,
+          {model, "layer 1's lookahead scheduler gives NaN (encoder.layer.1.lookahead)"});
   Job job = MakeJob(model);
   job.out = scratch_ / "run";
   Refused(Score(job), SP_EMODEL, {"NaN"});
   EXPECT_FALSE(fs::exists(job.out + "/_SUCCESS"));
   EXPECT_EQ(CountEnding(job.out, ".done"), 0u);
+}
+
+// The words of every layer are apart: the first one that fails is named, by nodes and without.
+TEST_F(Mask, TheFirstSchedulerThatGivesNaNIsNamed) {
+  sp_random_model options = TinyModel();
+  options.config_extra =
+      R"("lookahead": {"policy": "dynamic", "max": 3, "hidden_size": 8, "hidden_act": "relu"})";
+  options.scheduler = "3";
+  options.scheduler_hidden = 8;
+  std::string model = MakeModel(scratch_ / "nan", options);
+  for (const char *layer : {"0", "1"})
+    FillTensor(model + "/model.safetensors",
+               "bert.encoder.layer." + std::string(layer) + ".lookahead.hidden.weight", FLT_MAX);
+  for (const char *without : {"", "nodes"}) {
+    Job job = MakeJob(model);
+    job.without = without;
+    Refused(Score(job), SP_EMODEL, {model, "layer 0's lookahead scheduler gives NaN"});
+  }
+}
+
+TEST_F(Mask, WarnsOnceOfAClsRowThatSeesTooLittle) {
+  const struct {
+    const char *lookahead;
+    std::string says;  // nothing: no warning
+  } cases[] = {
+      {R"("lookahead": {"policy": "causal"})",
+       "sees no token, so that all hypotheses get the same"},
+      {R"("lookahead": {"policy": "layerwise", "max": 2, "layers": [2, 0]})", "first 2 tokens"},
+      {R"("lookahead": {"policy": "layerwise", "max": 1, "layers": [1, 0]})", "first 1 token of"},
+      {R"("lookahead": {"policy": "chunked", "chunk": 4})", "first 3 tokens"},
+      {R"("lookahead": {"policy": "causal", "cls": "last", "left": 2})", "last 4 tokens"},
+      {R"("lookahead": {"policy": "causal", "cls": "last"})", ""},
+      {R"("lookahead": {"policy": "causal", "cls_view": "last-layer"})", ""},
+      {R"("lookahead": {"policy": "causal", "cls_view": "hidden"})", ""},
+      {R"("lookahead": {"policy": "full"})", ""}};
+  for (const auto &one : cases) {
+    Job job = MakeJob(Model(one.lookahead));
+    for (const auto &warnings : {Score(job).warnings, Plan(job).warnings}) {
+      ASSERT_EQ(warnings.size(), one.says.empty() ? 0u : 1u) << one.lookahead;
+      if (one.says.empty())
+        continue;
+      EXPECT_NE(warnings[0].find(one.says), std::string::npos) << warnings[0];
+      EXPECT_NE(warnings[0].find("\"cls_view\""), std::string::npos) << warnings[0];
+    }
+    job.methods = "pll,maskless";
+    EXPECT_TRUE(Score(job).warnings.empty()) << "nothing scores that row";
+  }
 }
 
 TEST_F(Mask, IsPartOfARunsIdentity) {
