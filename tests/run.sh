@@ -142,7 +142,7 @@ if $long; then
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
   # Chaos is of processes; products, goldens and emulated kernels are one thread each, and minutes a
   # case here.
-  run_tests tsan -LE 'long|chaos|gpu' -E 'LinearTest|avx2_products|Golden(Base|Scores)|^simt|^cuda'
+  run_tests tsan -LE 'long|chaos|gpu' -E 'LinearTest|avx2_products|Golden(Base|Scores)|Models/(Random)?Nodes|^Counted|Types/(Lookahead|Dynamic|Replay)[.]|^simt|^cuda'
 
   stage "fuzzing"
   fuzz_all
