@@ -82,7 +82,7 @@ void sp_nodes_begin(struct sp_nodes *n, const struct sp_plan *plan, struct sp_ba
 bool sp_nodes_again(struct sp_nodes *n, struct sp_node_inputs *out) {
   uint32_t first = n->plan->sequence[n->range.first].row_first;
   uint32_t end = n->plan->sequence[n->range.first + n->range.count].row_first;
-  uint32_t kept = 0, text = SP_NO_NODE;
+  uint32_t kept = 0, text = SP_NO_NODE, kept_text = 0; /* a text by its place before and after */
   for (uint32_t u = 0; u < n->units; u++) {
     struct sp_node_unit unit = n->unit[u];
     if (!unit.left_out) {
@@ -90,18 +90,18 @@ bool sp_nodes_again(struct sp_nodes *n, struct sp_node_inputs *out) {
     }
     if (unit.text != text) {
       text = unit.text;
-      n->unit[kept] = (struct sp_node_unit){
-          .text = kept, .base = unit.base, .len = unit.len, .top = SP_NO_NODE, .trace = SP_NO_NODE};
-      kept++;
+      kept_text = kept++;
+      n->unit[kept_text] = (struct sp_node_unit){.text = kept_text,
+                                                 .base = unit.base,
+                                                 .len = unit.len,
+                                                 .top = SP_NO_NODE,
+                                                 .trace = SP_NO_NODE};
     }
-    uint32_t shared = kept - 1;
-    while (sp_node_is_copy(&n->unit[shared])) {
-      shared--;
-    }
-    unit.text = shared;
+    struct sp_node_unit *shared = &n->unit[kept_text];
+    unit.text = kept_text;
     unit.tried = unit.left_out = false;
-    if (unit.mask_lo + 1 > n->unit[shared].last_mask) {
-      n->unit[shared].last_mask = unit.mask_lo + 1;
+    if (unit.mask_lo + 1 > shared->last_mask) {
+      shared->last_mask = unit.mask_lo + 1;
     }
     n->unit[kept++] = unit;
   }
