@@ -38,6 +38,7 @@ struct sp_embedding;
 struct sp_norm;
 struct sp_dense;
 struct sp_stream;
+struct sp_train_backend; /* train.h */
 
 struct sp_device {
   const struct sp_backend *backend;
@@ -146,6 +147,7 @@ enum { SP_MAX_DEVICES = 64, SP_DEVICE_LINE = 160 };
 
 struct sp_backend {
   const char *name;
+  const struct sp_train_backend *train; /* NULL: models cannot be trained on it */
 
   /* Describes the usable devices, a line each, at most `room`; returns how many. Never fails. */
   size_t (*list)(char (*lines)[SP_DEVICE_LINE], size_t room);
