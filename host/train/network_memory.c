@@ -17,8 +17,8 @@ static void *take(struct cursor *c, size_t rows, size_t row_bytes) {
 }
 
 static struct sp_network_norm take_norm(struct cursor *c, size_t rows, size_t d) {
-  return (struct sp_network_norm){.sum = take(c, rows, d * 4), .mean = take(c, rows, 4),
-                                  .rstd = take(c, rows, 4)};
+  return (struct sp_network_norm){
+      .sum = take(c, rows, d * 4), .mean = take(c, rows, 4), .rstd = take(c, rows, 4)};
 }
 
 static size_t padded(const struct sp_network *n, size_t rows) {
@@ -66,10 +66,12 @@ static void place_layer(struct sp_network *n, struct sp_network_layer *layer, st
 static void place_rows(struct sp_network *n, struct cursor *c) {
   struct sp_network_rows *r = &n->rows;
   size_t t = padded(n, n->limits.tokens) + 1, s = n->limits.sequences + 1;
-  uint32_t **of_tokens[] = {&r->positions,  &r->attention_position, &r->scored_position,
-                            &r->room,       &r->scored,             &r->iota,
-                            &r->word_row,   &r->word_start,         &r->word_target,
-                            &r->position_row, &r->position_start,   &r->position_target};
+  uint32_t **of_tokens[] = {&r->positions,       &r->attention_position,
+                            &r->scored_position, &r->room,
+                            &r->scored,          &r->iota,
+                            &r->word_row,        &r->word_start,
+                            &r->word_target,     &r->position_row,
+                            &r->position_start,  &r->position_target};
   for (size_t i = 0; i < sizeof of_tokens / sizeof *of_tokens; i++) {
     *of_tokens[i] = take(c, t, 4);
   }
@@ -166,7 +168,8 @@ static void describe_layers(struct sp_network *n) {
 static enum sp_status make_weight(struct sp_network *n, enum sp_compute type, size_t offset,
                                   size_t rows, size_t columns, struct sp_train_weight **out,
                                   struct sp_error *err) {
-  return n->ops->weight_create(n->trainer, type, sp_network_value(n, offset), rows, columns, out, err);
+  return n->ops->weight_create(n->trainer, type, sp_network_value(n, offset), rows, columns, out,
+                               err);
 }
 
 static enum sp_status make_linear(struct sp_network *n, enum sp_compute type,
@@ -244,10 +247,10 @@ static enum sp_status take_memory(struct sp_network *n, struct sp_error *err) {
   n->scratch = malloc(scratch * 4);
   n->mask_scratch = malloc(sp_mul_sat(tokens * mask_words(n), 8));
   if (n->reach != 0) {
-    n->host_log_a = calloc(sp_mul_sat(layers * tokens, n->reach), 4);
+    n->host_a = calloc(sp_mul_sat(layers * tokens, n->reach), 4);
     n->host_extra = calloc(sp_mul_sat(tokens, n->reach), 4);
   }
-  if (!n->scratch || !n->mask_scratch || (n->reach != 0 && (!n->host_log_a || !n->host_extra))) {
+  if (!n->scratch || !n->mask_scratch || (n->reach != 0 && (!n->host_a || !n->host_extra))) {
     return sp_fail_memory(err, tokens * mask_words(n) * 8);
   }
   SP_TRY(n->device->backend->alloc(n->device, place_all(n, NULL), (void **)&n->memory, err));
@@ -291,9 +294,9 @@ enum sp_status sp_network_create(struct sp_device *device, const struct sp_param
 }
 
 static void destroy_layer(const struct sp_network *n, struct sp_network_layer *layer) {
-  struct sp_train_weight *weights[] = {layer->qkv, layer->q,    layer->kv,           layer->o,
-                                       layer->up,  layer->down, layer->scheduler[0],
-                                       layer->scheduler[1]};
+  struct sp_train_weight *weights[] = {
+      layer->qkv, layer->q,    layer->kv,           layer->o,
+      layer->up,  layer->down, layer->scheduler[0], layer->scheduler[1]};
   for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
     n->ops->weight_destroy(weights[i]);
   }
@@ -320,7 +323,7 @@ void sp_network_destroy(struct sp_network *n) {
   free(n->layer);
   free(n->scratch);
   free(n->mask_scratch);
-  free(n->host_log_a);
+  free(n->host_a);
   free(n->host_extra);
   free(n);
 }
@@ -338,9 +341,9 @@ static enum sp_status refresh_all(struct sp_network *n, struct sp_train_weight *
 enum sp_status sp_network_refresh(struct sp_network *n, struct sp_error *err) {
   for (size_t l = 0; l < n->params->config.layers; l++) {
     const struct sp_network_layer *layer = &n->layer[l];
-    struct sp_train_weight *weights[] = {layer->qkv, layer->q,    layer->kv,           layer->o,
-                                         layer->up,  layer->down, layer->scheduler[0],
-                                         layer->scheduler[1]};
+    struct sp_train_weight *weights[] = {
+        layer->qkv, layer->q,    layer->kv,           layer->o,
+        layer->up,  layer->down, layer->scheduler[0], layer->scheduler[1]};
     SP_TRY(refresh_all(n, weights, sizeof weights / sizeof *weights, err));
   }
   SP_TRY(refresh_all(n, n->cls, n->params->n_cls, err));
@@ -348,6 +351,12 @@ enum sp_status sp_network_refresh(struct sp_network *n, struct sp_error *err) {
   return refresh_all(n, head, 2, err);
 }
 
-struct sp_trainer *sp_network_trainer(struct sp_network *n) { return n->trainer; }
-float *sp_network_values(struct sp_network *n) { return n->values; }
-float *sp_network_gradients(struct sp_network *n) { return n->gradients; }
+struct sp_trainer *sp_network_trainer(struct sp_network *n) {
+  return n->trainer;
+}
+float *sp_network_values(struct sp_network *n) {
+  return n->values;
+}
+float *sp_network_gradients(struct sp_network *n) {
+  return n->gradients;
+}
