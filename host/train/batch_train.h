@@ -12,11 +12,11 @@ extern "C" {
 #endif
 
 struct sp_train_batch {
-  size_t sequences, tokens;  /* S; T with [CLS] and [SEP] */
-  const uint32_t *row_start; /* (S + 1) */
-  const int32_t *ids;        /* (T) as the encoder sees them: masked */
-  const uint32_t *positions; /* (T) from 0 in each sequence */
-  const uint64_t *item;      /* (S) which item of the data it is: for messages */
+  size_t sequences, tokens;   /* S; T with [CLS] and [SEP] */
+  const uint32_t *row_start;  /* (S + 1) */
+  const int32_t *ids;         /* (T) as the encoder sees them: masked */
+  const uint32_t *positions;  /* (T) from 0 in each sequence */
+  const uint64_t *item;       /* (S) which item of the data it is: for messages */
 
   size_t targets;             /* mlm; 0 else */
   const uint32_t *target_row; /* (N) ascending */
@@ -26,7 +26,7 @@ struct sp_train_batch {
   const uint32_t *list_start; /* (lists + 1) first sequence of each */
   const float *first_pass;    /* (S) log-probabilities; NULL when the objective needs none */
   const float *errors;        /* (S) word errors, counts or rates; NULL when it needs none */
-  const float *teacher; /* (S) target score (log-probability, not divided by length); NULL when it
+  const float *teacher;       /* (S) target score (log-probability, not divided by length); NULL when it
                                  needs none, NaN where the teacher gave null */
 };
 

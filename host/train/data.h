@@ -27,30 +27,28 @@ enum sp_objective { SP_OBJECTIVE_MLM, SP_OBJECTIVE_DISTILL, SP_OBJECTIVE_MWER, S
 
 struct sp_train_data_settings {
   enum sp_objective objective;
-  const char *const *files; /* (n_files) text, or archives of any format that `score` reads */
+  const char *const *files;    /* (n_files) text, or archives of any format that `score` reads */
   size_t n_files;
-  const char *format; /* of archives; NULL: told from the file */
-  const char *const
-      *teacher; /* (n_teacher) run directories of `score` over these very files: distill, and
+  const char *format;          /* of archives; NULL: told from the file */
+  const char *const *teacher;  /* (n_teacher) run directories of `score` over these very files: distill, and
                                   the auxiliary term of mwer and mwed */
   size_t n_teacher;
-  const char *teacher_method; /* "pll", "pll_l2r", ..; NULL: the run's only one */
-  const char *const *holdout; /* (n_holdout) files */
+  const char *teacher_method;  /* "pll", "pll_l2r", ..; NULL: the run's only one */
+  const char *const *holdout;  /* (n_holdout) files */
   size_t n_holdout;
   const char *const *holdout_teacher;
   size_t n_holdout_teacher;
-  uint64_t holdout_every; /* 0: none */
-  const char *first_pass; /* name of the archive's score, NULL: "score" */
-  bool error_rates;       /* errors divided by the reference's words, else counts */
-  size_t max_hyps;        /* of a list, the first ones; 0: all */
-  const char *only_ids;   /* file of utterance ids, one a line: nothing else is read; NULL: all */
+  uint64_t holdout_every;      /* 0: none */
+  const char *first_pass;      /* name of the archive's score, NULL: "score" */
+  bool error_rates;            /* errors divided by the reference's words, else counts */
+  size_t max_hyps;             /* of a list, the first ones; 0: all */
+  const char *only_ids;        /* file of utterance ids, one a line: nothing else is read; NULL: all */
 
-  size_t max_tokens; /* positions of a sequence with [CLS] and [SEP]; longer ones are cut
+  size_t max_tokens;           /* positions of a sequence with [CLS] and [SEP]; longer ones are cut
                                   (mlm: into pieces) or left out (lists: the hypothesis), and counted */
-  double join_share; /* mlm: share of samples in which following sentences are joined */
-  double mask_rate;  /* mlm: share of tokens that are targets, 0 < rate < 1; at least one */
-  double mask_as_mask,
-      mask_as_random; /* of the targets, shown as [MASK], as a random token; the rest as
+  double join_share;           /* mlm: share of samples in which following sentences are joined */
+  double mask_rate;            /* mlm: share of tokens that are targets, 0 < rate < 1; at least one */
+  double mask_as_mask, mask_as_random; /* of the targets, shown as [MASK], as a random token; the rest as
                                           they are */
   uint64_t seed;
   const char *scratch_dir;
@@ -59,7 +57,7 @@ struct sp_train_data_settings {
 struct sp_train_data;
 
 struct sp_train_data_counts {
-  uint64_t items; /* of the training part: sentences, or utterances with a list */
+  uint64_t items;         /* of the training part: sentences, or utterances with a list */
   uint64_t tokens, hyps;
   uint64_t holdout_items, holdout_tokens, holdout_hyps;
   uint64_t cut, left_out; /* by length or emptiness */
@@ -79,8 +77,8 @@ SP_MUST_CHECK enum sp_status sp_train_data_open(const struct sp_tokenizer *token
 void sp_train_data_close(struct sp_train_data *data);
 const struct sp_train_data_counts *sp_train_data_get_counts(const struct sp_train_data *data);
 /* The greatest T, S and N that next may give for `token_budget`. */
-void sp_train_data_limits(const struct sp_train_data *data, size_t token_budget, size_t *tokens,
-                          size_t *sequences, size_t *targets);
+void sp_train_data_limits(const struct sp_train_data *data, size_t token_budget,
+                          size_t *tokens, size_t *sequences, size_t *targets);
 
 /* The batch at *at, of whole items and at most `token_budget` tokens (one item at least), and *at moved
  * behind it, over the end of an epoch too; a batch never spans two epochs. Arrays are valid until the next

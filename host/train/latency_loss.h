@@ -25,9 +25,9 @@ bool sp_penalty_parse(const char *text, enum sp_penalty *out);
 const char *sp_penalty_name(enum sp_penalty penalty);
 
 struct sp_soft_masks {
-  size_t len, layers, reach;       /* reach: J, the stride of a row */
+  size_t len, layers, reach; /* reach: J, the stride of a row */
   const struct sp_lookahead *rule; /* left window, reach of each layer */
-  const float *a;                  /* (L, len, J) */
+  const float *a;            /* (L, len, J) */
 };
 
 /* The soft algorithmic latency delta_i of every position (len): delta^0 = 0, delta^l_i = max over j with an
@@ -43,9 +43,9 @@ void sp_soft_latency(const struct sp_soft_masks *masks, double *latency, const d
  * a_k prod_{m > k} (1 - a_m), and is released no sooner than what it reads; in the soft form release times
  * are spread by these probabilities layer by layer (expected work).  Adds the derivative to d_a. */
 struct sp_backlog {
-  double node_cost; /* of a row in a layer, keys apart */
-  double key_cost;  /* of a key that is read */
-  double capacity;  /* done in one frame period */
+  double node_cost;  /* of a row in a layer, keys apart */
+  double key_cost;   /* of a key that is read */
+  double capacity;   /* done in one frame period */
 };
 SP_MUST_CHECK enum sp_status sp_soft_backlog(const struct sp_soft_masks *masks,
                                              const struct sp_backlog *cost, double *backlog,

@@ -17,9 +17,9 @@ extern "C" {
 
 struct sp_list_loss {
   double value;
-  bool skipped; /* the list gives no loss and no gradient: fewer than two hypotheses take part; mwed
+  bool skipped;   /* the list gives no loss and no gradient: fewer than two hypotheses take part; mwed
                      also where sum e = 0, or sum s is 0 or so near to it that 1/T is no finite number */
-  size_t used;  /* hypotheses that took part */
+  size_t used;    /* hypotheses that took part */
 };
 
 /* sum_i P_i (e_i - mean e), P = softmax(s).  d_l (n) = d value / d l. */

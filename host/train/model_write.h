@@ -13,13 +13,13 @@ extern "C" {
 
 struct sp_model_write {
   const struct sp_params *params;
-  const float *values;        /* (params->count) host memory */
-  enum sp_dtype dtype;        /* SP_F32 or SP_BF16 (rounded to nearest even) */
-  const char *config_from;    /* a config.json to begin from, whose unknown keys are kept; its
+  const float *values;          /* (params->count) host memory */
+  enum sp_dtype dtype;          /* SP_F32 or SP_BF16 (rounded to nearest even) */
+  const char *config_from;      /* a config.json to begin from, whose unknown keys are kept; its
                                    architectures, num_labels, lookahead, torch_dtype, score_kind are set */
-  const char *tokenizer_from; /* directory whose vocab.txt, tokenizer.json, tokenizer_config.json,
+  const char *tokenizer_from;   /* directory whose vocab.txt, tokenizer.json, tokenizer_config.json,
                                    special_tokens_map.json and added_tokens.json are copied */
-  const char *readme;         /* text of a README.md in it, or NULL */
+  const char *readme;           /* text of a README.md in it, or NULL */
 };
 
 /* `directory` may exist only when it is one that this wrote (it is replaced). SP_EIO, SP_EUSAGE. */

@@ -26,61 +26,59 @@ struct sp_train_settings {
   const char *config;      /* config.json to begin from scratch, or NULL; with `vocab` */
   const char *vocab;       /* vocab.txt or a directory with a tokenizer */
   const char *init_layers; /* "0,2,5": layers of `model` that become ours; NULL: all */
-  const char
-      *lookahead; /* a rule that replaces the model's ("causal", "layerwise:1", "dynamic:4"), or
+  const char *lookahead;   /* a rule that replaces the model's ("causal", "layerwise:1", "dynamic:4"), or
                               NULL */
   const char *lookahead_cells; /* "independent" or "span", with dynamic; NULL: the model's */
   const char *out;
-  const char *device; /* "cpu", "cuda:0,1", "auto" */
-  bool bf16;          /* compute type, else f32 */
+  const char *device;      /* "cpu", "cuda:0,1", "auto" */
+  bool bf16;               /* compute type, else f32 */
   size_t threads;
 
   struct sp_train_data_settings data; /* objective included; scratch_dir is set by the run */
 
-  uint64_t steps;        /* 0: from epochs */
-  double epochs;         /* with steps == 0 */
-  size_t step_tokens;    /* tokens of a step over all devices and accumulated batches */
-  size_t batch_tokens;   /* of one forward pass; a step is split into batches of at most this */
-  double rate, end_rate; /* peak learning rate, and its floor */
-  uint64_t warmup;       /* steps */
+  uint64_t steps;          /* 0: from epochs */
+  double epochs;           /* with steps == 0 */
+  size_t step_tokens;      /* tokens of a step over all devices and accumulated batches */
+  size_t batch_tokens;     /* of one forward pass; a step is split into batches of at most this */
+  double rate, end_rate;   /* peak learning rate, and its floor */
+  uint64_t warmup;         /* steps */
   enum sp_decay decay;
   double beta1, beta2, eps, weight_decay, clip; /* clip 0: none */
   uint64_t seed;
 
-  double beta;           /* weight of the model's score beside the first pass: mwer, mwed */
-  double distill_weight; /* lambda of the auxiliary distillation term; 0: none */
-  bool distill_sum;      /* squared errors summed over a step, else their mean */
-  bool detach;           /* mwed: T is a constant */
+  double beta;             /* weight of the model's score beside the first pass: mwer, mwed */
+  double distill_weight;   /* lambda of the auxiliary distillation term; 0: none */
+  bool distill_sum;        /* squared errors summed over a step, else their mean */
+  bool detach;             /* mwed: T is a constant */
 
   double tau_start, tau_end; /* of soft masks, geometric over the run */
   struct sp_penalty_rule penalty;
   double latency_momentum; /* of the moving average, 0.99 */
 
-  uint64_t eval_every;      /* steps; 0: at the end of each epoch and at the end */
-  uint64_t patience;        /* evaluations without a better loss before it stops; 0: never */
-  uint64_t save_every;      /* steps between checkpoints */
-  size_t keep;              /* checkpoints kept */
+  uint64_t eval_every;     /* steps; 0: at the end of each epoch and at the end */
+  uint64_t patience;       /* evaluations without a better loss before it stops; 0: never */
+  uint64_t save_every;     /* steps between checkpoints */
+  size_t keep;             /* checkpoints kept */
   enum sp_dtype save_dtype; /* of OUT/model: SP_F32 or SP_BF16 */
 };
 
 void sp_train_settings_init(struct sp_train_settings *settings, enum sp_objective objective);
 
 struct sp_train_step {
-  uint64_t step, steps, epoch; /* step from 1 */
-  double loss; /* mlm: nats a target; distill: mean squared error; mwer, mwed: mean a list */
-  double distill, penalty; /* the auxiliary terms before their weights; 0 without */
-  double rate, norm, clip; /* learning rate; gradient norm; factor that clipping gave */
+  uint64_t step, steps, epoch;   /* step from 1 */
+  double loss;                   /* mlm: nats a target; distill: mean squared error; mwer, mwed: mean a list */
+  double distill, penalty;       /* the auxiliary terms before their weights; 0 without */
+  double rate, norm, clip;       /* learning rate; gradient norm; factor that clipping gave */
   double tau, latency, lookahead, settled; /* of soft masks; share of cells within 0.05 of 0 or 1 */
   uint64_t tokens, targets, lists, skipped; /* of this step; skipped: lists that mwed leaves out */
-  double seconds, tokens_per_second, eta;   /* of this step, since the start of this call, left */
+  double seconds, tokens_per_second, eta; /* of this step, since the start of this call, left */
 };
 struct sp_train_eval {
   uint64_t step, epoch;
-  double loss;    /* held-out, as above; NaN where nothing is held out */
-  double rounded; /* with rounded masks; the same where there is no scheduler */
+  double loss;                   /* held-out, as above; NaN where nothing is held out */
+  double rounded;                /* with rounded masks; the same where there is no scheduler */
   double latency, lookahead, settled;
-  double wer, first_wer,
-      oracle_wer; /* lists: errors over reference words, best by a + beta l; NaN else */
+  double wer, first_wer, oracle_wer; /* lists: errors over reference words, best by a + beta l; NaN else */
   bool best;
 };
 
@@ -89,7 +87,7 @@ struct sp_train_events {
   void (*step)(void *arg, const struct sp_train_step *step);
   void (*eval)(void *arg, const struct sp_train_eval *eval);
   void (*note)(void *arg, const char *text); /* one line for the user */
-  bool (*stop)(void *arg); /* asked between steps: save and end with SP_EINTERRUPTED */
+  bool (*stop)(void *arg);                   /* asked between steps: save and end with SP_EINTERRUPTED */
 };
 
 struct sp_train_summary {
