@@ -17,17 +17,19 @@ extern "C" {
 
 #define SP_PARAM_ALIGN 64
 
+enum sp_param_init {
+  SP_INIT_NORMAL, /* mean 0, standard deviation initializer_range (0.02) */
+  SP_INIT_ONE,
+  SP_INIT_ZERO
+};
+
 /* A tensor as files know it. */
 struct sp_param {
-  char name[120];  /* Hugging Face's, with "bert." */
+  char name[120]; /* Hugging Face's, with "bert." */
   size_t rank, shape[2];
   size_t offset, count; /* floats */
   bool decay;
-  enum sp_param_init {
-    SP_INIT_NORMAL, /* mean 0, standard deviation initializer_range (0.02) */
-    SP_INIT_ONE,
-    SP_INIT_ZERO
-  } init;
+  enum sp_param_init init;
 };
 
 struct sp_param_linear {
@@ -39,7 +41,7 @@ struct sp_param_norm {
 };
 
 struct sp_param_layer {
-  struct sp_param_linear qkv;  /* (3D, D): q, k and v */
+  struct sp_param_linear qkv; /* (3D, D): q, k and v */
   struct sp_param_linear o, up, down;
   struct sp_param_norm attention_norm, output_norm;
   struct sp_param_linear scheduler[2]; /* hidden (M, D), then dense (J, M or D) */
@@ -54,7 +56,7 @@ struct sp_params {
 
   struct sp_param *tensor; /* (n_tensors) in the order of the array */
   size_t n_tensors;
-  size_t count;   /* floats of the array */
+  size_t count; /* floats of the array */
   size_t n_decay;
   uint64_t parameters; /* without the gaps */
 
@@ -62,9 +64,9 @@ struct sp_params {
   struct sp_param_norm embedding_norm;
   struct sp_param_layer *layers; /* (L) */
 
-  struct sp_param_linear transform;  /* of the MLM head */
+  struct sp_param_linear transform; /* of the MLM head */
   struct sp_param_norm transform_norm;
-  struct sp_param_linear decoder;    /* (V, D); decoder.weight is `words` where tied */
+  struct sp_param_linear decoder; /* (V, D); decoder.weight is `words` where tied */
 
   struct sp_param_linear cls[SP_MAX_CLS_LAYERS]; /* pooler first where there is one */
   enum sp_activation cls_act[SP_MAX_CLS_LAYERS];
