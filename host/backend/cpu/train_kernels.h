@@ -42,6 +42,11 @@ struct sp_cpu_train_kernels {
 size_t sp_cpu_train_thread_floats(const struct sp_train_limits *limits);
 size_t sp_cpu_train_shared_floats(const struct sp_train_limits *limits);
 
+/* SP_EMODEL where the trainer lacks the scratch for a call of attention or its backward. */
+SP_MUST_CHECK enum sp_status sp_cpu_train_attention_fits(const struct sp_trainer *trainer,
+                                                         const struct sp_train_attention_args *args,
+                                                         struct sp_error *err);
+
 /* One thread's scratch, 64-byte aligned. */
 static inline float *sp_cpu_train_scratch(const struct sp_trainer *trainer, size_t thread) {
   return trainer->scratch + thread * trainer->scratch_floats;
@@ -58,6 +63,7 @@ enum sp_status sp_cpu_train_soften_backward(struct sp_trainer *trainer,
                                             struct sp_error *err);
 
 #ifdef SP_ISA
+extern const struct sp_cpu_train_kernels SP_ISA_NAME(sp_cpu_train_kernels);
 enum sp_status SP_ISA_NAME(sp_cpu_train_embed)(struct sp_trainer *trainer,
                                                const struct sp_train_embed_args *args,
                                                struct sp_error *err);
