@@ -96,42 +96,24 @@ static enum sp_status list_loss(struct sp_training *t, struct sp_train_worker *w
 
 /* ---- soft masks ---- */
 
-/* The rows of one sequence out of (L, T, J), or back into it. */
-static void cut_sequence(const struct sp_training *t, size_t tokens, size_t first, size_t len,
-                         const float *all, float *one) {
-  for (size_t l = 0; l < t->params->config.layers; l++) {
-    memcpy(one + l * len * t->reach, all + (l * tokens + first) * t->reach,
-           len * t->reach * sizeof *one);
-  }
-}
-static void paste_sequence(const struct sp_training *t, size_t tokens, size_t first, size_t len,
-                           const float *one, float *all) {
-  for (size_t l = 0; l < t->params->config.layers; l++) {
-    memcpy(all + (l * tokens + first) * t->reach, one + l * len * t->reach,
-           len * t->reach * sizeof *one);
-  }
-}
-
 static enum sp_status penalise(struct sp_training *t, struct sp_train_worker *w,
                                const struct sp_train_totals *totals, struct sp_train_sums *sums,
                                struct sp_error *err) {
   const struct sp_train_batch *b = &w->batch;
-  size_t layers = t->params->config.layers;
+  double positions = totals ? (double)totals->tokens : 1;
+  double sequences = totals ? (double)totals->sequences : 1;
   SP_TRY(sp_network_soft_masks(w->network, t->a, err));
+  memset(t->d_a, 0, t->params->config.layers * b->tokens * t->reach * sizeof *t->d_a);
   for (size_t s = 0; s < b->sequences; s++) {
-    size_t first = b->row_start[s], len = b->row_start[s + 1] - first;
-    struct sp_soft_masks masks = {.len = len,
-                                  .layers = layers,
+    size_t first = b->row_start[s];
+    struct sp_soft_masks masks = {.len = b->row_start[s + 1] - first,
+                                  .layers = t->params->config.layers,
                                   .reach = t->reach,
                                   .rule = &t->params->config.lookahead,
-                                  .a = t->sequence_a};
-    cut_sequence(t, b->tokens, first, len, t->a, t->sequence_a);
-    memset(t->sequence_d_a, 0, layers * len * t->reach * sizeof *t->sequence_d_a);
-    SP_TRY(sp_penalty_add(&t->settings->penalty, &masks, t->progress.average,
-                          totals ? (double)totals->tokens : 1,
-                          totals ? (double)totals->sequences : 1, &sums->penalty,
-                          t->sequence_d_a, err));
-    paste_sequence(t, b->tokens, first, len, t->sequence_d_a, t->d_a);
+                                  .a = t->a + first * t->reach,
+                                  .stride = b->tokens};
+    SP_TRY(sp_penalty_add(&t->settings->penalty, &masks, t->progress.average, positions, sequences,
+                          &sums->penalty, totals ? t->d_a + first * t->reach : NULL, err));
   }
   return SP_OK;
 }

@@ -60,7 +60,6 @@ struct sp_training {
   float *d_score;        /* (sequences) */
   double *d_l;           /* (sequences) */
   float *a, *d_a;        /* (L, T, J) */
-  float *sequence_a, *sequence_d_a; /* (L, len, J) of one sequence */
   size_t token_limit, sequence_limit, target_limit, reach;
 
   uint64_t steps;        /* in all */
@@ -97,7 +96,11 @@ SP_MUST_CHECK enum sp_status sp_training_eval(struct sp_training *t, struct sp_t
                                               struct sp_error *err);
 
 /* training_files.c: train.json, steps.jsonl, checkpoints, the model. */
-SP_MUST_CHECK enum sp_status sp_training_open_directory(struct sp_training *t, bool *finished,
+/* Makes and locks the directory. */
+SP_MUST_CHECK enum sp_status sp_training_open_directory(struct sp_training *t,
+                                                        struct sp_error *err);
+/* Writes train.json, or compares with the one that is there; *finished: the run is complete. */
+SP_MUST_CHECK enum sp_status sp_training_check_identity(struct sp_training *t, bool *finished,
                                                         struct sp_error *err);
 SP_MUST_CHECK enum sp_status sp_training_open_log(struct sp_training *t, struct sp_error *err);
 SP_MUST_CHECK enum sp_status sp_training_log_step(struct sp_training *t,

@@ -197,8 +197,7 @@ static void describe(const struct sp_training *t, const struct sp_train_totals *
   out->skipped = sums->skipped;
   out->epoch = t->progress.at.epoch;
   if (p->positions > 0) {
-    bool sequences = t->settings->penalty.kind == SP_PENALTY_COMPUTATIONAL;
-    out->penalty = p->value / (sequences ? (double)totals->sequences : p->positions);
+    out->penalty = p->value;
     out->latency = p->latency / p->positions;
     out->lookahead = p->lookahead / p->positions;
     out->settled = p->cells > 0 ? p->settled / p->cells : 1;
