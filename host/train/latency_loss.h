@@ -41,8 +41,8 @@ struct sp_soft_masks {
  * `scratch`, aligned for double, keeps the arg-max paths for the way back. */
 size_t sp_soft_latency_scratch(size_t len, size_t layers); /* bytes; SIZE_MAX: too many */
 void sp_soft_latency(const struct sp_soft_masks *masks, double *latency /* (len) */, void *scratch);
-/* Adds sum_i d_latency_i d delta_i / d a to d_a, laid out as a: along the arg-max path alone, the first of
- * equal ones. */
+/* Adds sum_i d_latency_i d delta_i / d a to d_a, laid out as a: along the arg-max path alone, of equal
+ * ones the nearest past column, else the nearest ahead: what waits anyway is not blamed on a cell. */
 void sp_soft_latency_backward(const struct sp_soft_masks *masks,
                               const double *d_latency /* (len) */, float *d_a, void *scratch);
 

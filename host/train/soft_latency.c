@@ -38,11 +38,11 @@ static double arrival(const double *below, size_t j) {
   return (double)j + below[j];
 }
 
-/* Takes column i in and lets go of those before `first`; the largest, the first of equal ones, is at the
+/* Takes column i in and lets go of those before `first`; the largest, of equal ones the nearest, is at the
  * head. */
 static void queue_move(struct queue *queue, const double *below, size_t i, size_t first) {
   while (queue->tail > queue->head &&
-         arrival(below, queue->column[queue->tail - 1]) < arrival(below, i)) {
+         arrival(below, queue->column[queue->tail - 1]) <= arrival(below, i)) {
     queue->tail--;
   }
   queue->column[queue->tail++] = (uint32_t)i;
