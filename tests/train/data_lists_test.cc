@@ -234,10 +234,10 @@ TEST_F(ListData, OnlyNamedIdsAreTaken) {
       << err_.message;
   EXPECT_EQ(Counts().items, 2u);
   EXPECT_EQ(Lists().count("u3"), 0u);
-  ids = File("ids", "u2\nu9\nu8\n");
+  File("ids", "u2\nu9\nu8\n");
   ExpectFault(Open(SP_OBJECTIVE_MWER, {file}), SP_EINPUT,
               "ids:2: no utterance of the data has the id 'u9'");
-  ids = File("ids", "\n");
+  File("ids", "\n");
   ExpectFault(Open(SP_OBJECTIVE_MWER, {file}), SP_EINPUT, "names no utterance");
 }
 

@@ -21,7 +21,7 @@ class MlmData : public sp_test::DataTest {
       text += Line(i) + "\n";
     return text;
   }
-  static const int32_t pad = 0, unk = 1, cls = 2, sep = 3, mask = 4;
+  static constexpr int32_t mask = 4;
 };
 
 TEST_F(MlmData, EveryItemComesOncePerEpochInAnotherOrder) {
