@@ -61,7 +61,8 @@ static enum sp_status loop(struct sp_training *t, struct sp_error *err) {
   while (t->progress.step < t->steps && !t->progress.early) {
     if (is_stopped(t)) {
       SP_TRY(sp_training_save(t, err));
-      return sp_fail(err, SP_EINTERRUPTED, "stopped after step %llu of %llu; the same command goes on",
+      return sp_fail(err, SP_EINTERRUPTED,
+                     "stopped after step %llu of %llu; the same command goes on",
                      (unsigned long long)t->progress.step, (unsigned long long)t->steps);
     }
     SP_TRY(one_step(t, err));

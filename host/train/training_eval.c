@@ -16,7 +16,8 @@ static enum sp_status run_held_out(struct sp_training *t, const struct sp_networ
   enum sp_status status = SP_OK;
   for (uint64_t at = 0; status == SP_OK;) {
     bool found;
-    status = sp_train_data_next_holdout(t->data, &at, t->settings->batch_tokens, &w->batch, &found, err);
+    status =
+        sp_train_data_next_holdout(t->data, &at, t->settings->batch_tokens, &w->batch, &found, err);
     if (status != SP_OK || !found) {
       break;
     }
@@ -51,10 +52,15 @@ static void describe(const struct sp_train_sums *sums, struct sp_train_eval *out
 
 enum sp_status sp_training_eval(struct sp_training *t, struct sp_train_eval *out,
                                 struct sp_error *err) {
-  *out = (struct sp_train_eval){.step = t->progress.step, .epoch = t->progress.at.epoch, .loss = NAN,
-                                .rounded = NAN, .wer = NAN, .first_wer = NAN, .oracle_wer = NAN};
-  struct sp_network_pass pass = {
-      .tau = (float)sp_train_tau(t->settings, t->progress.step, t->steps)};
+  *out = (struct sp_train_eval){.step = t->progress.step,
+                                .epoch = t->progress.at.epoch,
+                                .loss = NAN,
+                                .rounded = NAN,
+                                .wer = NAN,
+                                .first_wer = NAN,
+                                .oracle_wer = NAN};
+  struct sp_network_pass pass = {.tau =
+                                     (float)sp_train_tau(t->settings, t->progress.step, t->steps)};
   struct held_out soft, hard;
   SP_TRY(run_held_out(t, &pass, &soft, err));
   if (soft.parts == 0) {

@@ -120,12 +120,12 @@ static enum sp_status data_identity(const struct sp_train_data_settings *d, json
 }
 
 static json_t *loss_identity(const struct sp_train_settings *s) {
-  return json_pack("{sf sf sb sb sf sf ss sf sf sf sf sf}", "beta", s->beta, "distill_weight",
-                   s->distill_weight, "distill_sum", s->distill_sum, "detach", s->detach,
-                   "tau_start", s->tau_start, "tau_end", s->tau_end, "penalty",
-                   sp_penalty_name(s->penalty.kind), "penalty_weight", s->penalty.lambda,
-                   "node_cost", s->penalty.backlog.node, "key_cost", s->penalty.backlog.key,
-                   "capacity", s->penalty.backlog.capacity, "latency_momentum", s->latency_momentum);
+  return json_pack(
+      "{sf sf sb sb sf sf ss sf sf sf sf sf}", "beta", s->beta, "distill_weight", s->distill_weight,
+      "distill_sum", s->distill_sum, "detach", s->detach, "tau_start", s->tau_start, "tau_end",
+      s->tau_end, "penalty", sp_penalty_name(s->penalty.kind), "penalty_weight", s->penalty.lambda,
+      "node_cost", s->penalty.backlog.node, "key_cost", s->penalty.backlog.key, "capacity",
+      s->penalty.backlog.capacity, "latency_momentum", s->latency_momentum);
 }
 
 static json_t *update_identity(const struct sp_training *t) {
@@ -135,8 +135,8 @@ static json_t *update_identity(const struct sp_training *t) {
                    "step_tokens", (json_int_t)s->step_tokens, "batch_tokens",
                    (json_int_t)s->batch_tokens, "rate", s->rate, "end_rate", s->end_rate, "warmup",
                    (json_int_t)s->warmup, "decay", decays[s->decay], "beta1", s->beta1, "beta2",
-                   s->beta2, "eps", s->eps, "weight_decay", s->weight_decay, "clip", s->clip, "seed",
-                   (json_int_t)s->seed, "eval_every", (json_int_t)s->eval_every, "patience",
+                   s->beta2, "eps", s->eps, "weight_decay", s->weight_decay, "clip", s->clip,
+                   "seed", (json_int_t)s->seed, "eval_every", (json_int_t)s->eval_every, "patience",
                    (json_int_t)s->patience);
 }
 
@@ -177,10 +177,11 @@ static enum sp_status check_same(const struct sp_training *t, const json_t *thei
         break;
       }
     }
-    return sp_fail(err, SP_EIDENTITY,
-                   "%s is of another training run: its '%s' is not this command's (train.json has it); "
-                   "choose another --out",
-                   t->settings->out, at);
+    return sp_fail(
+        err, SP_EIDENTITY,
+        "%s is of another training run: its '%s' is not this command's (train.json has it); "
+        "choose another --out",
+        t->settings->out, at);
   }
   return SP_OK;
 }
@@ -239,13 +240,13 @@ done:
 enum sp_status sp_training_save(struct sp_training *t, struct sp_error *err) {
   const struct sp_train_progress *p = &t->progress;
   SP_TRY(sp_training_to_host(t, true, err));
-  json_t *facts = json_pack(
-      "{sI sI sI sf so sI sI sI sI sI sb}", "step", (json_int_t)p->step, "epoch",
-      (json_int_t)p->at.epoch, "item", (json_int_t)p->at.item, "average", p->average, "best_loss",
-      isnan(p->best_loss) ? json_null() : json_real(p->best_loss), "best_step",
-      (json_int_t)p->best_step, "bad_evals", (json_int_t)p->bad_evals, "tokens",
-      (json_int_t)p->tokens, "skipped", (json_int_t)p->skipped, "log_bytes",
-      (json_int_t)p->log_bytes, "early", p->early);
+  json_t *facts =
+      json_pack("{sI sI sI sf so sI sI sI sI sI sb}", "step", (json_int_t)p->step, "epoch",
+                (json_int_t)p->at.epoch, "item", (json_int_t)p->at.item, "average", p->average,
+                "best_loss", isnan(p->best_loss) ? json_null() : json_real(p->best_loss),
+                "best_step", (json_int_t)p->best_step, "bad_evals", (json_int_t)p->bad_evals,
+                "tokens", (json_int_t)p->tokens, "skipped", (json_int_t)p->skipped, "log_bytes",
+                (json_int_t)p->log_bytes, "early", p->early);
   if (!facts) {
     return sp_fail_memory(err, 4096);
   }
@@ -302,8 +303,7 @@ enum sp_status sp_training_open_log(struct sp_training *t, struct sp_error *err)
   t->log = fopen(path.data, existed ? "r+" : "w");
   bool cut = t->log && ftruncate(fileno(t->log), (off_t)t->progress.log_bytes) == 0 &&
              fseek(t->log, 0, SEEK_END) == 0;
-  enum sp_status status =
-      cut ? SP_OK : sp_fail_errno(err, SP_EIO, "cannot write %s", path.data);
+  enum sp_status status = cut ? SP_OK : sp_fail_errno(err, SP_EIO, "cannot write %s", path.data);
   sp_buf_release(&path);
   return status;
 }
@@ -317,10 +317,13 @@ static enum sp_status log_line(struct sp_training *t, json_t *line, struct sp_er
   bool written = fprintf(t->log, "%s\n", out) > 0 && fflush(t->log) == 0;
   t->progress.log_bytes += strlen(out) + 1;
   free(out);
-  return written ? SP_OK : sp_fail_errno(err, SP_EIO, "cannot write %s/steps.jsonl", t->settings->out);
+  return written ? SP_OK
+                 : sp_fail_errno(err, SP_EIO, "cannot write %s/steps.jsonl", t->settings->out);
 }
 
-static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+static json_t *number(double value) {
+  return isfinite(value) ? json_real(value) : json_null();
+}
 
 enum sp_status sp_training_log_step(struct sp_training *t, const struct sp_train_step *s,
                                     struct sp_error *err) {
@@ -368,8 +371,7 @@ enum sp_status sp_training_log_eval(struct sp_training *t, const struct sp_train
 enum sp_status sp_training_write_model(struct sp_training *t, struct sp_error *err) {
   struct sp_buf path = {0};
   SP_TRY(path_of(t, "model", &path, err));
-  t->params->config.lookahead.tau =
-      (float)sp_train_tau(t->settings, t->progress.step, t->steps);
+  t->params->config.lookahead.tau = (float)sp_train_tau(t->settings, t->progress.step, t->steps);
   struct sp_model_write write = {
       .params = t->params,
       .values = t->host.param,
@@ -385,9 +387,9 @@ enum sp_status sp_training_write_model(struct sp_training *t, struct sp_error *e
 enum sp_status sp_training_succeed(struct sp_training *t, struct sp_error *err) {
   struct sp_buf path = {0}, content = {0};
   SP_TRY(path_of(t, SP_RUN_SUCCESS, &path, err));
-  enum sp_status status =
-      sp_buf_printf(&content, err, "{\"step\":%llu,\"best_step\":%llu}\n",
-                    (unsigned long long)t->progress.step, (unsigned long long)t->progress.best_step);
+  enum sp_status status = sp_buf_printf(&content, err, "{\"step\":%llu,\"best_step\":%llu}\n",
+                                        (unsigned long long)t->progress.step,
+                                        (unsigned long long)t->progress.best_step);
   if (status == SP_OK) {
     status = sp_file_replace(path.data, content.data, content.len, err);
   }

@@ -40,9 +40,9 @@ static void discriminate_list(struct sp_training *t, const struct sp_train_batch
                               size_t n, double weight, struct sp_train_sums *sums) {
   const struct sp_train_settings *s = t->settings;
   const float *a = b->first_pass + first, *l = t->loss + first, *e = b->errors + first;
-  struct sp_list_loss loss =
-      s->data.objective == SP_OBJECTIVE_MWER ? sp_mwer(a, l, e, n, s->beta, t->d_l)
-                                             : sp_mwed(a, l, e, n, s->beta, s->detach, t->d_l);
+  struct sp_list_loss loss = s->data.objective == SP_OBJECTIVE_MWER
+                                 ? sp_mwer(a, l, e, n, s->beta, t->d_l)
+                                 : sp_mwed(a, l, e, n, s->beta, s->detach, t->d_l);
   sums->skipped += loss.skipped;
   sums->loss += loss.skipped ? 0 : loss.value;
   add_gradient(t, first, n, weight);

@@ -26,7 +26,8 @@ static enum sp_status copy_text(const char *directory, const char *name, char **
 
 /* ---- --lookahead ---- */
 
-static enum sp_status parse_reach(const char *text, struct sp_lookahead *out, struct sp_error *err) {
+static enum sp_status parse_reach(const char *text, struct sp_lookahead *out,
+                                  struct sp_error *err) {
   char as_layerwise[SP_LOOKAHEAD_TEXT];
   if ((size_t)snprintf(as_layerwise, sizeof as_layerwise, "layerwise:%s", text) >=
       sizeof as_layerwise) {
@@ -58,9 +59,10 @@ static enum sp_status apply_lookahead(struct sp_training *t, struct sp_model_con
                                              : sp_lookahead_parse(text, &rule, err));
     if (rule.policy == SP_MASK_DYNAMIC && rule.n_reach == 0 &&
         config->lookahead.policy != SP_MASK_DYNAMIC) {
-      return sp_fail(err, SP_EUSAGE,
-                     "--lookahead dynamic: the model has no schedulers; say how far new ones may look: "
-                     "dynamic:4");
+      return sp_fail(
+          err, SP_EUSAGE,
+          "--lookahead dynamic: the model has no schedulers; say how far new ones may look: "
+          "dynamic:4");
     }
     if (rule.policy != SP_MASK_DYNAMIC || rule.n_reach != 0) {
       rule.left = config->lookahead.left;
@@ -103,8 +105,8 @@ static enum sp_status open_checkpoint(struct sp_training *t, struct sp_model_con
   SP_TRY(sp_checkpoint_open(s->model, &t->checkpoint, err));
   *config = t->checkpoint->config;
   if (!wants_cls(t) && !t->checkpoint->has_mlm) {
-    return sp_fail(err, SP_EMODEL, "%s has no masked-language-model head; --objective mlm needs one",
-                   s->model);
+    return sp_fail(err, SP_EMODEL,
+                   "%s has no masked-language-model head; --objective mlm needs one", s->model);
   }
   if (s->init_layers) {
     uint32_t from[SP_MAX_LAYERS];
@@ -130,12 +132,14 @@ static enum sp_status open_config(struct sp_training *t, struct sp_model_config 
 
 static enum sp_status check_source(const struct sp_train_settings *s, struct sp_error *err) {
   if (!s->model == !s->config) {
-    return sp_fail(err, SP_EUSAGE, "train takes either --model DIR (go on from it) or --config FILE "
-                                   "(from scratch)");
+    return sp_fail(err, SP_EUSAGE,
+                   "train takes either --model DIR (go on from it) or --config FILE "
+                   "(from scratch)");
   }
   if (s->config && !s->vocab) {
-    return sp_fail(err, SP_EUSAGE, "--config needs --vocab DIR, a directory with a tokenizer "
-                                   "(`secondpass vocab` makes one)");
+    return sp_fail(err, SP_EUSAGE,
+                   "--config needs --vocab DIR, a directory with a tokenizer "
+                   "(`secondpass vocab` makes one)");
   }
   if (s->config && s->init_layers) {
     return sp_fail(err, SP_EUSAGE, "--init-layers needs --model, whose layers are taken");
@@ -151,7 +155,8 @@ enum sp_status sp_training_open_model(struct sp_training *t, struct sp_error *er
   SP_TRY(apply_lookahead(t, &config, err));
   SP_TRY(sp_tokenizer_open(t->tokenizer_from, &t->tokenizer, err));
   const struct sp_tokenizer_info *info = sp_tokenizer_get_info(t->tokenizer);
-  SP_TRY(sp_model_check_vocabulary(&config, t->tokenizer_from, info->source, info->vocab_size, err));
+  SP_TRY(
+      sp_model_check_vocabulary(&config, t->tokenizer_from, info->source, info->vocab_size, err));
   const struct sp_cls_head *like =
       wants_cls(t) && t->checkpoint && t->checkpoint->has_cls ? &t->checkpoint->cls : NULL;
   return sp_params_create(&config, !wants_cls(t), wants_cls(t), like, &t->params, err);
@@ -169,8 +174,8 @@ enum sp_status sp_training_fill_values(struct sp_training *t, struct sp_error *e
   if (s->init_layers) {
     SP_TRY(parse_layers(s->init_layers, t->checkpoint->config.layers, from, &n, err));
   }
-  SP_TRY(sp_params_load(t->params, t->checkpoint, s->init_layers ? from : NULL, t->host.param, fresh,
-                        sizeof fresh, err));
+  SP_TRY(sp_params_load(t->params, t->checkpoint, s->init_layers ? from : NULL, t->host.param,
+                        fresh, sizeof fresh, err));
   if (fresh[0] && t->events->note) {
     snprintf(note, sizeof note, "new, not in %s: %s", s->model, fresh);
     t->events->note(t->events->arg, note);

@@ -32,7 +32,8 @@ static enum sp_status check_settings(const struct sp_train_settings *s, struct s
     SP_TRY(check_positive(s->epochs, "--epochs", err));
   }
   if (s->end_rate < 0 || s->end_rate > s->rate) {
-    return sp_fail(err, SP_EUSAGE, "--end-rate is %g; it takes 0 up to --rate, %g", s->end_rate, s->rate);
+    return sp_fail(err, SP_EUSAGE, "--end-rate is %g; it takes 0 up to --rate, %g", s->end_rate,
+                   s->rate);
   }
   return SP_OK;
 }
@@ -71,7 +72,8 @@ static enum sp_status open_devices(struct sp_training *t, struct sp_error *err) 
   const char *spec;
   SP_TRY(sp_backend_find(t->settings->device, &backend, &spec, err));
   if (!backend->train) {
-    return sp_fail(err, SP_EDEVICE, "--device %s: models cannot be trained on it", t->settings->device);
+    return sp_fail(err, SP_EDEVICE, "--device %s: models cannot be trained on it",
+                   t->settings->device);
   }
   enum sp_compute compute = t->settings->bf16 ? SP_COMPUTE_BF16 : SP_COMPUTE_F32;
   SP_TRY(backend->open(spec, compute, devices, SP_MAX_DEVICES, &t->workers, err));
@@ -106,8 +108,8 @@ static enum sp_status take_arrays(struct sp_training *t, struct sp_error *err) {
   }
   size_t cells = sp_mul_sat(sp_mul_sat(layers, t->token_limit), t->reach);
   size_t rows = sp_max_size(t->target_limit, t->sequence_limit);
-  t->host = (struct sp_train_arrays){.param = calloc(count, 4), .m = calloc(count, 4),
-                                     .v = calloc(count, 4), .count = count};
+  t->host = (struct sp_train_arrays){
+      .param = calloc(count, 4), .m = calloc(count, 4), .v = calloc(count, 4), .count = count};
   t->loss = calloc(rows, sizeof *t->loss);
   t->d_score = calloc(rows, sizeof *t->d_score);
   t->d_l = calloc(rows, sizeof *t->d_l);

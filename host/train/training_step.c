@@ -178,10 +178,11 @@ static enum sp_status check_finite(struct sp_training *t, const struct sp_train_
   }
   char items[400];
   name_items(t, before, items, sizeof items);
-  return sp_fail(err, SP_EMODEL,
-                 "step %llu: loss %g, gradient norm %g: training stops here. Its batch: %s. The last "
-                 "checkpoint in %s stays; a lower --rate or a --clip may help",
-                 (unsigned long long)step->step, step->loss, step->norm, items, t->settings->out);
+  return sp_fail(
+      err, SP_EMODEL,
+      "step %llu: loss %g, gradient norm %g: training stops here. Its batch: %s. The last "
+      "checkpoint in %s stays; a lower --rate or a --clip may help",
+      (unsigned long long)step->step, step->loss, step->norm, items, t->settings->out);
 }
 
 /* What a step tells, from its sums. */
@@ -207,8 +208,8 @@ static void describe(const struct sp_training *t, const struct sp_train_totals *
 static void move_on(struct sp_training *t, const struct sp_train_step *step) {
   struct sp_train_progress *p = &t->progress;
   double momentum = t->settings->latency_momentum;
-  p->average = p->average == 0 ? step->latency
-                               : momentum * p->average + (1 - momentum) * step->latency;
+  p->average =
+      p->average == 0 ? step->latency : momentum * p->average + (1 - momentum) * step->latency;
   p->step = step->step;
   p->tokens += step->tokens;
   p->skipped += step->skipped;

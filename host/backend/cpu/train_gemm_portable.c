@@ -10,8 +10,8 @@
 
 #include "bf16.h"
 #include "checked.h"
-#include "kernels.h"
 #include "micro.h"
+#include "train_kernels.h"
 #include "train_product.h"
 
 enum { ROWS = 64, DEPTH = 256 };

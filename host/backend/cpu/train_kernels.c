@@ -2,6 +2,8 @@
 #include "train_kernels.h"
 
 const struct sp_cpu_train_kernels SP_ISA_NAME(sp_cpu_train_kernels) = {
+    .tiles = &SP_ISA_NAME(sp_cpu_train_tiles),
+    .portable = &SP_ISA_NAME(sp_product_portable),
     .embed = SP_ISA_NAME(sp_cpu_train_embed),
     .segment_add = SP_ISA_NAME(sp_cpu_train_segment_add),
     .gather = sp_cpu_train_gather,

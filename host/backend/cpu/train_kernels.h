@@ -9,7 +9,12 @@
 #include "kernels.h"
 #include "trainer.h"
 
+struct sp_cpu_train_tiles;  /* train_tiles.h */
+struct sp_product_engine;   /* train_product.h */
+
 struct sp_cpu_train_kernels {
+  const struct sp_cpu_train_tiles *tiles;
+  const struct sp_product_engine *portable;
   enum sp_status (*embed)(struct sp_trainer *trainer, const struct sp_train_embed_args *args,
                           struct sp_error *err);
   enum sp_status (*segment_add)(struct sp_trainer *trainer,
@@ -63,6 +68,8 @@ enum sp_status sp_cpu_train_soften_backward(struct sp_trainer *trainer,
                                             struct sp_error *err);
 
 #ifdef SP_ISA
+extern const struct sp_cpu_train_tiles SP_ISA_NAME(sp_cpu_train_tiles);
+extern const struct sp_product_engine SP_ISA_NAME(sp_product_portable);
 extern const struct sp_cpu_train_kernels SP_ISA_NAME(sp_cpu_train_kernels);
 enum sp_status SP_ISA_NAME(sp_cpu_train_embed)(struct sp_trainer *trainer,
                                                const struct sp_train_embed_args *args,

@@ -14,7 +14,7 @@
 #define SP_CPU_TRAIN_BLOCK 16384
 
 struct sp_cpu_train_kernels; /* train_kernels.h: one table an instruction set */
-struct sp_train_products;    /* train_linear.c: matrix products and their scratch */
+struct sp_train_products;    /* train_products.h: matrix products and their scratch */
 
 struct sp_trainer {
   struct sp_cpu_device *device;
