@@ -535,7 +535,7 @@ static void take_size(size_t given, size_t *to) {
   }
 }
 
-static enum sp_status parse_split(const char *text, struct sp_train_data_settings *data,
+static enum sp_status parse_split(const char *text, struct sp_train_data_settings *out,
                                   struct sp_error *err) {
   double part[3];
   char end;
@@ -545,8 +545,8 @@ static enum sp_status parse_split(const char *text, struct sp_train_data_setting
     return sp_fail(err, SP_EUSAGE,
                    "--mask-split '%s': it takes three percentages that are 100 together", text);
   }
-  data->mask_as_mask = part[0] / 100;
-  data->mask_as_random = part[1] / 100;
+  out->mask_as_mask = part[0] / 100;
+  out->mask_as_random = part[1] / 100;
   return SP_OK;
 }
 
