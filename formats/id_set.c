@@ -138,25 +138,10 @@ static void sort_slots(struct sp_id_set *set) {
   }
 }
 
-static enum sp_status open_file(struct sp_id_set *set, struct sp_error *err) {
-  struct sp_buf name = {0};
-  enum sp_status status;
-  SP_TRY_GOTO(sp_buf_printf(&name, err, "%s/secondpass-ids-XXXXXX", set->directory), release);
-  set->fd = sp_buf_cstr(&name) ? mkostemp(name.data, O_CLOEXEC) : -1;
-  if (set->fd < 0) {
-    status = sp_fail_errno(err, SP_EIO, "cannot create a temporary file in %s", set->directory);
-    goto release;
-  }
-  unlink(name.data);
-release:
-  sp_buf_release(&name);
-  return status;
-}
-
 /* Writes the table as a sorted run and empties it. */
 static enum sp_status spill(struct sp_id_set *set, struct sp_error *err) {
   if (set->fd < 0) {
-    SP_TRY(open_file(set, err));
+    SP_TRY(sp_file_temporary(set->directory, "secondpass-ids", &set->fd, err));
   }
   sort_slots(set);
   struct run run = {set->file_count, set->used};

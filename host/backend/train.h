@@ -80,8 +80,8 @@ struct sp_train_linear_backward_args {
 /* out[r] = sum_j p_rj v_j, p = softmax over the keys that the row sees of q k^T / sqrt(head_dim) + b_rj.
  * Query rows of sequence s are [row_start[s], row_start[s+1]), its keys [key_start[s], key_start[s+1]).
  * b is 0 but for the `reach` keys after the row's own position p: b_rj = bias[r * reach + j - p - 1] for
- * p < j <= p + reach, the log of a soft mask (methods.md 2.3; -inf is an absent key).  Mask bits of these
- * keys must be set. */
+ * p < j <= p + reach, the log of a soft mask (methods.md 2.3; -inf is an absent key).  A key whose mask bit
+ * is clear is absent, whatever its bias.  A row whose position is the sequence's length has no such keys. */
 struct sp_train_attention_args {
   const void *q, *k, *v;      /* (R, q_stride), (T, kv_stride) act, a row's heads one after the other */
   size_t q_stride, kv_stride; /* elements */

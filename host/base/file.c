@@ -165,6 +165,22 @@ enum sp_status sp_file_make_directory(const char *path, struct sp_error *err) {
   return sp_fail_errno(err, SP_EIO, "cannot create the directory %s", path);
 }
 
+enum sp_status sp_file_temporary(const char *directory, const char *prefix, int *fd,
+                                 struct sp_error *err) {
+  struct sp_buf name = {0};
+  *fd = -1;
+  SP_TRY(sp_buf_printf(&name, err, "%s/%s-XXXXXX", directory, prefix));
+  enum sp_status status = SP_OK;
+  *fd = sp_buf_cstr(&name) ? mkostemp(name.data, O_CLOEXEC) : -1;
+  if (*fd < 0) {
+    status = sp_fail_errno(err, SP_EIO, "cannot create a temporary file in %s", directory);
+  } else {
+    unlink(name.data);
+  }
+  sp_buf_release(&name);
+  return status;
+}
+
 bool sp_file_exists(const char *path) {
   struct stat info;
   return stat(path, &info) == 0;

@@ -36,6 +36,11 @@ SP_MUST_CHECK enum sp_status sp_file_sync_directory_of(const char *path, struct 
 /* mkdir -p for the last component only; an existing directory is fine. */
 SP_MUST_CHECK enum sp_status sp_file_make_directory(const char *path, struct sp_error *err);
 
+/* A file without a name, to write and read back: made in `directory` as PREFIX-XXXXXX and unlinked at
+ * once. The caller closes it. */
+SP_MUST_CHECK enum sp_status sp_file_temporary(const char *directory, const char *prefix, int *fd,
+                                               struct sp_error *err);
+
 bool sp_file_exists(const char *path);
 bool sp_file_is_directory(const char *path);
 /* SP_EIO unless the directory that `path` stands in exists and may be written to. */

@@ -265,6 +265,19 @@ static enum sp_status check_operands(const struct sp_command *command,
   return SP_OK;
 }
 
+/* Marks what tells not given from 0. */
+static void mark_unset(const struct sp_command *command, void *values) {
+  const struct sp_opt *option;
+  for (size_t i = 0; (option = sp_command_option(command, i)); i++) {
+    char *field = (char *)values + option->offset;
+    if (option->unset && option->kind == SP_OPT_REAL) {
+      *(double *)field = -1;
+    } else if (option->unset) {
+      *(uint64_t *)field = UINT64_MAX;
+    }
+  }
+}
+
 enum sp_status sp_options_parse(const struct sp_command *command, int argc, char **argv,
                                 void *values, struct sp_operands *operands, bool *help,
                                 struct sp_error *err) {
@@ -279,6 +292,7 @@ enum sp_status sp_options_parse(const struct sp_command *command, int argc, char
   }
   struct parser parser = {.command = command, .argc = argc, .argv = argv, .values = values};
   bool ended = false;
+  mark_unset(command, values);
   while (parser.next < argc) {
     const char *argument = argv[parser.next++];
     if (!ended && strcmp(argument, "--") == 0) {

@@ -27,7 +27,8 @@ enum sp_opt_kind {
 struct sp_opt {
   const char *name; /* without the dashes */
   enum sp_opt_kind kind;
-  bool zero; /* SP_OPT_REAL: takes 0 too */
+  bool zero;  /* SP_OPT_REAL: takes 0 too */
+  bool unset; /* where it is not given, SP_OPT_REAL is -1 and SP_OPT_U64 is UINT64_MAX */
   size_t offset;
   const char *argument; /* "DIR"; NULL for a flag */
   const char *help;

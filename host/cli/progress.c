@@ -82,17 +82,29 @@ static bool in_background(void) {
   return group > 0 && group != getpgrp();
 }
 
-static void show_tty(struct sp_progress_view *view, const struct sp_progress *progress,
-                     double now) {
+static void draw(struct sp_progress_view *view, const char *text) {
   if (in_background()) {
     return;
   }
-  char text[256];
-  sp_progress_text(view, progress, now, text, sizeof text);
   /* one column stays free, so that no terminal wraps the line */
   fprintf(stderr, "\r%.*s\033[K", (int)(terminal_columns() - 1), text);
   fflush(stderr);
   view->drawn = true;
+}
+
+/* A progress line that is lost must not end the run. */
+static void print_object(json_t *object) {
+  struct sp_error ignored;
+  if (object && sp_json_print(object, stderr, &ignored) != SP_OK) {
+    clearerr(stderr);
+  }
+}
+
+static void show_tty(struct sp_progress_view *view, const struct sp_progress *progress,
+                     double now) {
+  char text[256];
+  sp_progress_text(view, progress, now, text, sizeof text);
+  draw(view, text);
 }
 
 static void show_json(const struct sp_progress_view *view, const struct sp_progress *progress,
@@ -107,10 +119,7 @@ static void show_json(const struct sp_progress_view *view, const struct sp_progr
       "percent", sp_json_real(percent(progress)), "seconds", sp_json_real(progress->seconds),
       "seconds_left", sp_json_real(seconds_left(view, progress, now)), "hyps_per_second",
       sp_json_real(progress->validating ? 0 : hyps_per_second(view, progress, now)));
-  struct sp_error ignored; /* a progress line that is lost must not end the run */
-  if (object && sp_json_print(object, stderr, &ignored) != SP_OK) {
-    clearerr(stderr);
-  }
+  print_object(object);
 }
 
 static void show_plain(const struct sp_progress_view *view, const struct sp_progress *progress,
@@ -140,6 +149,25 @@ void sp_progress_show(struct sp_progress_view *view, const struct sp_progress *p
     show_json(view, progress, now);
   } else {
     show_plain(view, progress, now);
+  }
+}
+
+void sp_progress_line(struct sp_progress_view *view, const char *text, json_t *object) {
+  double now = sp_clock_seconds();
+  if (view->mode == SP_PROGRESS_NONE || now < view->next) {
+    json_decref(object);
+    return;
+  }
+  view->next = now + intervals[view->mode];
+  if (view->mode == SP_PROGRESS_JSON) {
+    print_object(object);
+    return;
+  }
+  json_decref(object);
+  if (view->mode == SP_PROGRESS_TTY) {
+    draw(view, text);
+  } else {
+    sp_say("%s", text);
   }
 }
 

@@ -8,6 +8,8 @@
 #ifndef SP_CLI_PROGRESS_H
 #define SP_CLI_PROGRESS_H
 
+#include <jansson.h>
+
 #include "status.h"
 
 enum sp_progress_mode { SP_PROGRESS_NONE, SP_PROGRESS_TTY, SP_PROGRESS_PLAIN, SP_PROGRESS_JSON };
@@ -23,6 +25,9 @@ struct sp_progress_view {
 /* `name` is a value of --progress; NULL is auto. */
 void sp_progress_init(struct sp_progress_view *view, const char *name);
 void sp_progress_show(struct sp_progress_view *view, const struct sp_progress *progress);
+/* A line of another kind of work: `text` for people, `object` (its reference is taken) for --progress
+ * json; shown when the next line is due. */
+void sp_progress_line(struct sp_progress_view *view, const char *text, json_t *object);
 /* Takes a tty line off the screen, so that a message can be printed. */
 void sp_progress_clear(struct sp_progress_view *view);
 

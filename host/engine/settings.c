@@ -1,8 +1,6 @@
 #include "settings.h"
 
-#include <sched.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "forward.h"
 #include "utf8_valid.h"
@@ -82,13 +80,6 @@ static enum sp_status drop_saving(const char *word, size_t len, unsigned *bits,
   }
   return sp_fail(err, SP_EUSAGE, "--without '%.*s' is unknown; it takes head, trim, pack, dedupe",
                  (int)len, word);
-}
-
-size_t sp_usable_cpus(void) {
-  cpu_set_t set;
-  bool known = sched_getaffinity(0, sizeof set, &set) == 0; /* not where there are over 1,024 */
-  long count = known ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
-  return count > 0 ? (size_t)count : 1;
 }
 
 static enum sp_status resolve_dtype(const char *text, struct sp_settings *out,

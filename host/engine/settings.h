@@ -3,6 +3,7 @@
 #define SP_ENGINE_SETTINGS_H
 
 #include "archive.h"
+#include "cpus.h"
 #include "lookahead.h"
 #include "score_line.h"
 
@@ -44,9 +45,6 @@ const char *sp_compute_name(enum sp_compute compute);
 
 /* Names of the savings, in the order of their bits. */
 extern const char *const sp_saving_names[];
-
-/* Processors that this process may run on, at least 1. */
-size_t sp_usable_cpus(void);
 
 static inline bool sp_stop_wanted(const struct sp_score_options *options) {
   return options->stop && *options->stop;

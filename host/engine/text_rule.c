@@ -1,20 +1,12 @@
 #include "text_rule.h"
 
-void sp_case_look_at(struct sp_case_look *look, struct sp_text text) {
-  for (size_t i = 0; i < text.len; i++) {
-    look->upper |= text.data[i] >= 'A' && text.data[i] <= 'Z';
-    look->lower |= text.data[i] >= 'a' && text.data[i] <= 'z';
-  }
-}
-
 enum sp_letter_case sp_case_resolve(const struct sp_settings *settings,
                                     const struct sp_context *context,
                                     const struct sp_case_look *look) {
   if (settings->letter_case != SP_CASE_AUTO) {
     return settings->letter_case;
   }
-  const struct sp_tokenizer_info *info = sp_tokenizer_get_info(context->tokenizer);
-  if (info->lowercase || look->lower || !look->upper) {
+  if (!sp_case_wants_lower(look, sp_tokenizer_get_info(context->tokenizer))) {
     return SP_CASE_KEEP;
   }
   sp_warn(settings->options,

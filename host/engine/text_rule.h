@@ -3,15 +3,7 @@
 #define SP_ENGINE_TEXT_RULE_H
 
 #include "context.h"
-
-/* How many utterances decide --case auto. */
-#define SP_CASE_LOOK_UTTS 500
-
-/* What a look at the archive saw. ASCII letters only. */
-struct sp_case_look {
-  bool upper, lower;
-};
-void sp_case_look_at(struct sp_case_look *look, struct sp_text text);
+#include "letter_case.h"
 
 /* auto becomes keep or lower: a cased tokenizer on an all-upper-case archive lowers it and warns. */
 enum sp_letter_case sp_case_resolve(const struct sp_settings *settings,

@@ -26,6 +26,7 @@ struct sp_train_batch {
   const uint32_t *list_start; /* (lists + 1) first sequence of each */
   const float *first_pass;    /* (S) log-probabilities; NULL when the objective needs none */
   const float *errors;        /* (S) word errors, counts or rates; NULL when it needs none */
+  const float *ref_words;     /* (lists) words of each list's reference; NULL as errors */
   const float *teacher;       /* (S) target score (log-probability, not divided by length); NULL when it
                                  needs none, NaN where the teacher gave null */
 };

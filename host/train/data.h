@@ -7,6 +7,15 @@
  * (draws.h), so that a run can go on anywhere.
  *
  * Order      an epoch is a permutation of the items by a keyed bijection of their numbers
+ * Joins      mlm: with probability join_share a sentence takes along those that follow it in its file,
+ *            line by line, as far as they fit whole into a length drawn uniformly from 1 to max_tokens;
+ *            nothing stands between them.  An empty or held-out line ends it
+ * Masks      mlm: mask_rate of a sample's tokens, rounded up with the probability of the fraction, one
+ *            at least; never [CLS], [SEP], [MASK] or [PAD] (in the text).  A random token is any but
+ *            the five special ones
+ * Lists      the archive's order; texts are tokenized as `score` does with --case auto and without
+ *            --eos.  Left out: a hypothesis that is empty or too long; a list of which nothing is left,
+ *            for distill also one without any teacher score.  A score of a cut text is no teacher score
  * Split      with holdout_every = N, text line N - 1, 2N - 1, .. (zero-based over all files) is held out
  *            (methods: every N-th sentence); lists and scored items by the same rule on utterances.
  *            With holdout files, those instead
@@ -40,9 +49,10 @@ struct sp_train_data_settings {
   size_t n_holdout_teacher;
   uint64_t holdout_every;      /* 0: none */
   const char *first_pass;      /* name of the archive's score, NULL: "score" */
-  bool error_rates;            /* errors divided by the reference's words, else counts */
+  bool error_rates;            /* errors divided by the reference's words (one at least), else counts */
   size_t max_hyps;             /* of a list, the first ones; 0: all */
-  const char *only_ids;        /* file of utterance ids, one a line: nothing else is read; NULL: all */
+  const char *only_ids;        /* file of utterance ids, one a line: of `files` nothing else is taken; NULL:
+                                  all.  Held-out files are read whole */
 
   size_t max_tokens;           /* positions of a sequence with [CLS] and [SEP]; longer ones are cut
                                   (mlm: into pieces) or left out (lists: the hypothesis), and counted */
@@ -63,6 +73,8 @@ struct sp_train_data_counts {
   uint64_t cut, left_out; /* by length or emptiness */
   uint64_t without_ref;   /* utterances */
   uint64_t teacher_null;  /* hypotheses without a teacher score */
+  bool lowered;           /* texts were lowered first: a cased vocabulary, and all upper case (as `score`
+                             does with --case auto) */
 };
 
 /* Where the next batch begins. */

@@ -22,10 +22,10 @@ struct sp_network_limits {
 };
 /* What a forward does. */
 struct sp_network_pass {
-  bool backward;     /* mlm: the vocabulary's gradients are made on the way forward */
-  float mlm_scale;   /* d loss of every target: 1 / targets of the whole step */
-  float tau;         /* of soft masks */
-  bool hard;         /* rounded masks: no backward */
+  bool backward;   /* mlm: the vocabulary's gradients are made on the way forward */
+  float mlm_scale; /* d loss of every target: 1 / targets of the whole step */
+  float tau;       /* of soft masks */
+  bool hard;       /* rounded masks: no backward */
 };
 
 SP_MUST_CHECK enum sp_status sp_network_create(struct sp_device *device,

@@ -2,8 +2,8 @@
  *
  * One array makes an optimiser step, a norm, a checkpoint and an all-reduce one call each.  Tensors begin
  * at multiples of SP_PARAM_ALIGN floats; the gaps are zero and stay so.  What weight decay acts on
- * (matrices) lies in [0, n_decay), everything else (biases, norms, embeddings of one row) behind it.
- * The q, k and v tensors of a layer follow each other, so that they are one product.
+ * (matrices) lies in [0, n_decay), everything else (biases, norms, token types) behind it.
+ * The q, k and v tensors of a layer follow each other without a gap, so that they are one product.
  *
  * Letters    D, F, V, P, L, J as in config.h and train.h; M a scheduler's hidden width. */
 #ifndef SP_TRAIN_PARAMS_H
@@ -17,17 +17,19 @@ extern "C" {
 
 #define SP_PARAM_ALIGN 64
 
+enum sp_param_init {
+  SP_INIT_NORMAL, /* mean 0, standard deviation initializer_range (0.02) */
+  SP_INIT_ONE,
+  SP_INIT_ZERO
+};
+
 /* A tensor as files know it. */
 struct sp_param {
-  char name[120];  /* Hugging Face's, with "bert." */
+  char name[120]; /* Hugging Face's, with "bert." */
   size_t rank, shape[2];
   size_t offset, count; /* floats */
   bool decay;
-  enum sp_param_init {
-    SP_INIT_NORMAL, /* mean 0, standard deviation initializer_range (0.02) */
-    SP_INIT_ONE,
-    SP_INIT_ZERO
-  } init;
+  enum sp_param_init init;
 };
 
 struct sp_param_linear {
@@ -39,7 +41,7 @@ struct sp_param_norm {
 };
 
 struct sp_param_layer {
-  struct sp_param_linear qkv;  /* (3D, D): q, k and v */
+  struct sp_param_linear qkv; /* (3D, D): q, k and v */
   struct sp_param_linear o, up, down;
   struct sp_param_norm attention_norm, output_norm;
   struct sp_param_linear scheduler[2]; /* hidden (M, D), then dense (J, M or D) */
@@ -54,7 +56,7 @@ struct sp_params {
 
   struct sp_param *tensor; /* (n_tensors) in the order of the array */
   size_t n_tensors;
-  size_t count;   /* floats of the array */
+  size_t count; /* floats of the array */
   size_t n_decay;
   uint64_t parameters; /* without the gaps */
 
@@ -62,9 +64,9 @@ struct sp_params {
   struct sp_param_norm embedding_norm;
   struct sp_param_layer *layers; /* (L) */
 
-  struct sp_param_linear transform;  /* of the MLM head */
+  struct sp_param_linear transform; /* of the MLM head */
   struct sp_param_norm transform_norm;
-  struct sp_param_linear decoder;    /* (V, D); decoder.weight is `words` where tied */
+  struct sp_param_linear decoder; /* (V, D); decoder.weight is `words` where tied */
 
   struct sp_param_linear cls[SP_MAX_CLS_LAYERS]; /* pooler first where there is one */
   enum sp_activation cls_act[SP_MAX_CLS_LAYERS];
@@ -83,12 +85,16 @@ SP_MUST_CHECK enum sp_status sp_params_create(const struct sp_model_config *conf
 void sp_params_destroy(struct sp_params *params);
 
 /* Fills `values` (count) anew: each tensor by its init, a pure function of seed and tensor name. The last
- * layer of a scheduler starts with bias `open` (g > 0: looks ahead), its weights by init. */
+ * layer of a scheduler starts with the bias scheduler_bias (> 0: looks ahead), its weights by init.
+ * Normal draws are sums of twelve 16-bit integers by counter, so that every machine makes the same bits;
+ * they end at six deviations. */
 void sp_params_init(const struct sp_params *params, uint64_t seed, float initializer_range,
                     float scheduler_bias, float *values);
 /* Copies what the checkpoint has.  Its layers go to ours by `layer_from` (L indices into its layers; NULL:
- * the same).  Heads and schedulers that it lacks are left as they are and named in *fresh (a list "a, b",
- * at most `room` bytes, empty when nothing was left).  SP_EMODEL where a shape differs, named. */
+ * the same, as many).  Heads and schedulers that it lacks are left as they are and named in *fresh (a list
+ * "a, b" of tensor names without their ends, at most `room` bytes, empty when nothing was left); a pooler
+ * that stands there without a classifier is taken.  SP_EMODEL where a shape differs, named; SP_EUSAGE for
+ * a layer that the checkpoint does not have. */
 SP_MUST_CHECK enum sp_status sp_params_load(const struct sp_params *params,
                                             const struct sp_checkpoint *checkpoint,
                                             const uint32_t *layer_from, float *values, char *fresh,

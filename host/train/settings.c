@@ -22,7 +22,7 @@ static const struct sp_train_settings COMMON = {
     .beta = 1,
     .tau_start = 1,
     .tau_end = 30,
-    .penalty = {.kind = SP_PENALTY_NONE, .backlog = {.node_cost = 1, .key_cost = 0, .capacity = 1}},
+    .penalty = {.kind = SP_PENALTY_NONE, .backlog = {.node = 1}},
     .latency_momentum = 0.99,
     .keep = 2,
     .save_dtype = SP_F32,

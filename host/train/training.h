@@ -48,7 +48,7 @@ struct sp_train_settings {
 
   double beta;             /* weight of the model's score beside the first pass: mwer, mwed */
   double distill_weight;   /* lambda of the auxiliary distillation term; 0: none */
-  bool distill_sum;        /* squared errors summed over a step, else their mean */
+  bool distill_sum;        /* squared errors of a list summed, else their mean */
   bool detach;             /* mwed: T is a constant */
 
   double tau_start, tau_end; /* of soft masks, geometric over the run */
