@@ -89,16 +89,20 @@ class Ours:
                         "--data", settings["lines"], "--out", self.out, "--device", "cpu",
                         "--dtype", "bf16", "--threads", settings["threads"],
                         "--step-tokens", settings["step_tokens"], "--join-share", 0,
-                        "--mask-rate", MASK_RATE, "--mask-split", "1,0,0", "--rate", RATE,
+                        "--mask-rate", MASK_RATE, "--mask-split", "100,0,0", "--rate", RATE,
                         "--warmup", 1, "--decay", "constant", "--clip", 1, "--weight-decay", 0.01,
-                        "--save-every", 1000000, "--seed", 1, "--json"]
+                        "--save-every", 0, "--seed", 1, "--json"]
 
     def tune(self, steps, step_tokens):
-        pass
+        for options in (dict(batch=step_tokens), dict(batch=step_tokens // 2)):
+            self.options = options
+            self.tried.append((self.round(steps)["tokens_per_second"], options))
+        self.options = max(self.tried, key=lambda one: one[0])[1]
 
     def round(self, steps):
         shutil.rmtree(self.out, ignore_errors=True)
-        command = [*map(str, self.command), "--steps", str(steps + 1)]
+        command = [*map(str, self.command), "--steps", str(steps + 1), "--batch-tokens",
+                   str(self.options["batch"])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)}\n{done.stderr}")

@@ -24,7 +24,8 @@ import torch
 import packed
 import work
 
-MASK_SPLIT = (0.8, 0.1)  # shown as [MASK], as a random token; the rest as they are
+MASK_SPLIT = (80, 10, 10)  # percent of targets shown as [MASK], as a random token, as they are
+SHOWN = tuple(percent / 100 for percent in MASK_SPLIT[:2])
 
 
 def schedule(args):
@@ -68,12 +69,11 @@ def prepare(args):
 def train_ours(args, model):
     out = args.work / f"ours-{args.dtype}"
     if not (out / "_SUCCESS").exists():
-        split = (*MASK_SPLIT, round(1 - sum(MASK_SPLIT), 6))
         run([args.program, "train", "--objective", "mlm", "--model", model,
              "--data", args.work / "lines.txt", "--out", out, "--device", "cpu",
              "--dtype", args.dtype, "--threads", args.threads, "--steps", args.steps,
              "--step-tokens", args.step_tokens, "--join-share", 0, "--max-tokens", args.max_tokens,
-             "--mask-rate", args.mask_rate, "--mask-split", ",".join(map(str, split)),
+             "--mask-rate", args.mask_rate, "--mask-split", ",".join(map(str, MASK_SPLIT)),
              "--rate", args.rate, "--end-rate", args.end_rate, "--warmup", args.warmup,
              "--decay", args.decay, "--weight-decay", args.weight_decay, "--clip", args.clip,
              "--seed", args.seed, "--save-dtype", "f32"])
@@ -106,7 +106,7 @@ def train_theirs(args, initial, words, optimizer):
                                args.weight_decay, args.clip, *optimizer)
     losses, began = [], time.perf_counter()
     for batches in packed.steps_of(ids, plan, words, work.SHAPES[args.shape]["vocab"],
-                                   args.mask_rate, MASK_SPLIT, 4, args.step_tokens // 2, args.seed):
+                                   args.mask_rate, SHOWN, 4, args.step_tokens // 2, args.seed):
         losses.append(training.step(batches))
         if len(losses) % 50 == 0:
             print(f"PyTorch: step {len(losses)} of {args.steps}, loss {np.mean(losses[-50:]):.4f}, "
@@ -120,9 +120,8 @@ def train_theirs(args, initial, words, optimizer):
 
 def optimizer_of(out):
     """(betas, eps) as our run resolved them."""
-    resolved = json.loads((out / "train.json").read_text())
-    flat = {**resolved, **resolved.get("settings", {})}
-    return ((flat.get("beta1", 0.9), flat.get("beta2", 0.999)), flat.get("eps", 1e-8))
+    update = json.loads((out / "train.json").read_text(encoding="utf-8"))["update"]
+    return (update["beta1"], update["beta2"]), update["eps"]
 
 
 @torch.no_grad()
