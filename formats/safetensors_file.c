@@ -1,14 +1,11 @@
 #include "safetensors_file.h"
 
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "checked.h"
+#include "file.h"
 
 enum { length_bytes = 8 };
 
@@ -233,44 +230,21 @@ enum sp_status sp_tensor_file_parse(struct sp_tensor_file *file, struct sp_arena
   return status;
 }
 
-static enum sp_status map_open_file(struct sp_tensor_file *file, int fd, struct sp_error *err) {
-  struct stat info;
-  if (fstat(fd, &info) != 0) {
-    return sp_fail_errno(err, SP_EIO, "cannot stat %s", file->path);
-  }
-  if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size > SIZE_MAX) {
-    return sp_fail(err, SP_EMODEL, "%s is not a regular file", file->path);
-  }
-  file->size = (size_t)info.st_size;
-  if (file->size == 0) {
-    return sp_fail(err, SP_EMODEL, "%s is empty", file->path);
-  }
-  void *data = mmap(NULL, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (data == MAP_FAILED) {
-    return sp_fail_errno(err, SP_EIO, "cannot map %s", file->path);
-  }
-  file->data = data;
-  return SP_OK;
-}
-
 enum sp_status sp_tensor_file_map(struct sp_tensor_file *file, const char *path,
                                   struct sp_arena *arena, struct sp_error *err) {
   file->path = sp_arena_copy(arena, path, strlen(path));
   if (!file->path) {
     return sp_fail_memory(err, strlen(path));
   }
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    return sp_fail_errno(err, SP_EIO, "cannot open %s", path);
-  }
-  enum sp_status status = map_open_file(file, fd, err);
-  close(fd);
-  return status == SP_OK ? sp_tensor_file_parse(file, arena, err) : status;
+  struct sp_text bytes;
+  SP_TRY(sp_file_map(path, SP_EMODEL, &bytes, err));
+  file->data = bytes.data;
+  file->size = bytes.len;
+  return bytes.len > 0 ? sp_tensor_file_parse(file, arena, err)
+                       : sp_fail(err, SP_EMODEL, "%s is empty", path);
 }
 
 void sp_tensor_file_release(struct sp_tensor_file *file) {
-  if (file->data) {
-    munmap((void *)(uintptr_t)file->data, file->size);
-  }
+  sp_file_unmap((struct sp_text){file->data, file->size});
   *file = (struct sp_tensor_file){0};
 }

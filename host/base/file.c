@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,6 +40,44 @@ enum sp_status sp_file_read(const char *path, struct sp_buf *out, struct sp_erro
 close_fd:
   close(fd);
   return status;
+}
+
+static enum sp_status map_descriptor(int fd, const char *path, enum sp_status other,
+                                     struct sp_text *out, struct sp_error *err) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) {
+    return sp_fail_errno(err, SP_EIO, "cannot stat %s", path);
+  }
+  if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size > SIZE_MAX) {
+    return sp_fail(err, other, "%s is not a regular file", path);
+  }
+  if (info.st_size == 0) {
+    return SP_OK;
+  }
+  void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (data == MAP_FAILED) {
+    return sp_fail_errno(err, SP_EIO, "cannot map %s", path);
+  }
+  *out = (struct sp_text){data, (size_t)info.st_size};
+  return SP_OK;
+}
+
+enum sp_status sp_file_map(const char *path, enum sp_status other, struct sp_text *out,
+                           struct sp_error *err) {
+  *out = (struct sp_text){0};
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return sp_fail_errno(err, SP_EIO, "cannot open %s", path);
+  }
+  enum sp_status status = map_descriptor(fd, path, other, out, err);
+  close(fd);
+  return status;
+}
+
+void sp_file_unmap(struct sp_text mapped) {
+  if (mapped.data) {
+    munmap((void *)(uintptr_t)mapped.data, mapped.len);
+  }
 }
 
 enum sp_status sp_file_write_all(int fd, const void *data, size_t len, const char *path,

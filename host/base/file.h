@@ -12,6 +12,13 @@ extern "C" {
 SP_MUST_CHECK enum sp_status sp_file_read(const char *path, struct sp_buf *out,
                                           struct sp_error *err);
 
+/* The bytes of a regular file, mapped to read; an empty file gives no data. `other`: the status of what is
+ * no regular file. */
+SP_MUST_CHECK enum sp_status sp_file_map(const char *path, enum sp_status other,
+                                         struct sp_text *out, struct sp_error *err);
+/* What was not mapped is fine. */
+void sp_file_unmap(struct sp_text mapped);
+
 /* Writes all of `data`, retrying short writes and EINTR. `path` is for the message. */
 SP_MUST_CHECK enum sp_status sp_file_write_all(int fd, const void *data, size_t len,
                                                const char *path, struct sp_error *err);

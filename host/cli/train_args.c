@@ -54,6 +54,14 @@ static const struct sp_opt what[] = {
      .choices = "independent,span",
      .fallback = "the model's own, else independent",
      .help = "what a scheduler decides: each position apart, or how far a span reaches"},
+    {.name = "cls",
+     .kind = SP_OPT_CHOICE,
+     .offset = FIELD(cls),
+     .argument = "ROW",
+     .choices = "first,last",
+     .fallback = "the model's own, else first",
+     .help = "the position that a cls head scores: under a bounded lookahead only the last one has seen "
+             "the text"},
     {.name = "device",
      .kind = SP_OPT_TEXT,
      .offset = FIELD(device),
@@ -557,6 +565,7 @@ static void take_what(const struct sp_train_args *a, struct sp_train_settings *s
   s->init_layers = a->init_layers;
   s->lookahead = a->lookahead;
   s->lookahead_cells = a->cells;
+  s->cls_row = a->cls;
   s->out = a->out;
   s->device = a->device ? a->device : s->device;
   s->threads = a->threads;

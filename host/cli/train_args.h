@@ -7,7 +7,7 @@
 
 /* As given; numbers that are not: -1, or UINT64_MAX. Strings point into argv. */
 struct sp_train_args {
-  const char *objective, *model, *config, *vocab, *init_layers, *lookahead, *cells, *out;
+  const char *objective, *model, *config, *vocab, *init_layers, *lookahead, *cells, *cls, *out;
   const char *data, *holdout, *teacher, *holdout_teacher, *teacher_method, *format, *only_ids;
   const char *device, *dtype, *decay, *penalty, *mask_split, *save_dtype, *progress, *plot;
   bool error_rates, detach, distill_sum, json;

@@ -320,6 +320,9 @@ static enum sp_status read_input(struct reader *r, const struct sp_data_input *i
   sp_data_groups_release(&groups);
   SP_TRY(status);
   SP_TRY(flush(r, err));
+  if (r->only && !holdout) {
+    SP_TRY(sp_id_list_check_all_seen(r->only, err));
+  }
   return check_input(r, input->files[0], err);
 }
 
@@ -367,9 +370,6 @@ static enum sp_status read_all(struct reader *r, struct sp_error *err) {
   r->data->counts.lowered = sp_case_wants_lower(&look, sp_tokenizer_get_info(r->tokenizer));
   SP_TRY(make_workers(r, err));
   SP_TRY(read_input(r, &input, false, err));
-  if (r->only) {
-    SP_TRY(sp_id_list_check_all_seen(r->only, err));
-  }
   if (s->n_holdout == 0) {
     return SP_OK;
   }

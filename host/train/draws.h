@@ -29,7 +29,8 @@ static inline struct sp_draws sp_draws_at(uint64_t seed, enum sp_draw_stream str
   uint64_t key = sp_mix64(seed + 0x9e3779b97f4a7c15u * (uint64_t)stream);
   key = sp_mix64(key ^ sp_mix64(a + 0xd1b54a32d192ed03u));
   key = sp_mix64(key ^ sp_mix64(b + 0x8cb92ba72f3d8dd7u));
-  return (struct sp_draws){key, 0};
+  struct sp_draws draws = {key, 0};
+  return draws;
 }
 
 static inline uint64_t sp_draw_bits(struct sp_draws *draws) {
@@ -56,7 +57,9 @@ struct sp_order {
 };
 
 static inline struct sp_order sp_order_make(uint64_t n, struct sp_draws draws) {
-  struct sp_order order = {.n = n, .half = 1};
+  struct sp_order order;
+  order.n = n;
+  order.half = 1;
   while (order.half < 31 && n > (uint64_t)1 << 2 * order.half) {
     order.half++;
   }

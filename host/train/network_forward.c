@@ -106,6 +106,17 @@ static enum sp_status schedule(struct sp_network *n, struct sp_network_layer *la
   return n->ops->soften(n->trainer, &args, err);
 }
 
+/* Positions as attention counts the soft keys from; in the layers that exempt the cls row, beyond its keys
+ * there. */
+static const uint32_t *row_positions(const struct sp_network *n,
+                                     const struct sp_network_layer *layer) {
+  const struct sp_model_config *config = &n->params->config;
+  struct sp_mask_args mask =
+      sp_lookahead_mask(&config->lookahead, (size_t)(layer - n->layer), config->layers);
+  bool exempt = layer->reach > 0 && mask.exempt != SP_EXEMPT_NONE;
+  return exempt ? n->rows.attention_position : n->rows.positions;
+}
+
 struct sp_train_attention_args sp_network_attention(const struct sp_network *n,
                                                     const struct sp_network_layer *layer) {
   const struct sp_model_config *config = &n->params->config;
@@ -124,7 +135,7 @@ struct sp_train_attention_args sp_network_attention(const struct sp_network *n,
       .keys = n->batch.tokens,
       .row_start = rows->row_start,
       .key_start = rows->row_start,
-      .row_position = layer->reach ? rows->attention_position : rows->positions,
+      .row_position = row_positions(n, layer),
       .mask = layer->mask,
       .mask_start = layer->mask ? rows->mask_start : NULL,
       .bias = layer->reach ? layer->log_a : NULL,

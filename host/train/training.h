@@ -29,6 +29,7 @@ struct sp_train_settings {
   const char *lookahead;   /* a rule that replaces the model's ("causal", "layerwise:1", "dynamic:4"), or
                               NULL */
   const char *lookahead_cells; /* "independent" or "span", with dynamic; NULL: the model's */
+  const char *cls_row;     /* "first" or "last": the position that a cls head scores; NULL: the model's */
   const char *out;
   const char *device;      /* "cpu", "cuda:0,1", "auto" */
   bool bf16;               /* compute type, else f32 */

@@ -66,6 +66,8 @@ static enum sp_status apply_lookahead(struct sp_training *t, struct sp_model_con
     }
     if (rule.policy != SP_MASK_DYNAMIC || rule.n_reach != 0) {
       rule.left = config->lookahead.left;
+      rule.cls_last = config->lookahead.cls_last;
+      rule.cls_view = config->lookahead.cls_view;
       rule.tau = 1;
       config->lookahead = rule;
     }
@@ -76,6 +78,9 @@ static enum sp_status apply_lookahead(struct sp_training *t, struct sp_model_con
   }
   if (cells) {
     config->lookahead.span = strcmp(cells, "span") == 0;
+  }
+  if (t->settings->cls_row) {
+    config->lookahead.cls_last = strcmp(t->settings->cls_row, "last") == 0;
   }
   return SP_OK;
 }

@@ -13,6 +13,7 @@ LINE = b'{"id":"u 1","ref":"a b","hyps":[{"text":"a \\u00e9\\n","score":-1.5e0,"
 MLM = b'{\n"u1": {"hyp_2": {"score": -2, "text": "b"}, "hyp_1": {"text": "a"}, "ref": "a"},\n"u2": {}}\n'
 KBEST = b"u1 R\nu2\n\xffu1 A B\nu2 \n\xffu1 tensor(-4.06, device='cuda:0')\nu2 -1e-5\n\xffu2 C\n\xffu2 0.0\n"
 INDEX = b'{"metadata": {"total_size": 8},\n "weight_map": {"a": "1.safetensors", "b": "2.safetensors", "c": "1.safetensors"}}\n'
+STATE = b'{"format":"secondpass-state","version":1,"step":3,"count":2,"facts":{"loss":0.1,"at":[1,2]}}\n'
 ZSTD = zstandard.ZstdCompressor(write_checksum=True)
 
 SEEDS = {
@@ -50,6 +51,18 @@ SEEDS = {
     "source/plain": b"\xef\xbb\xbfone\ntwo\r\n\nthree",
     "source/zstd": ZSTD.compress(b"one\ntwo\n" * 20) + b"\x50\x2a\x4d\x18\x02\0\0\0xy" + ZSTD.compress(b"z"),
     "source/gzip": gzip.compress(b"one\ntwo\n" * 20, mtime=0) + gzip.compress(b"", mtime=0),
+    "state/good": STATE + bytes(range(24)),
+    "state/cut": STATE + bytes(range(23)),
+    "state/no-arrays": STATE,
+    "state/no-line": STATE[:-1],
+    "state/other-step": STATE.replace(b'"step":3', b'"step":4') + bytes(24),
+    "state/other-count": STATE.replace(b'"count":2', b'"count":1') + bytes(12),
+    "state/count-huge": STATE.replace(b'"count":2', b'"count":1537228672809129302') + bytes(8),
+    "state/count-negative": STATE.replace(b'"count":2', b'"count":-1') + bytes(24),
+    "state/version": STATE.replace(b'"version":1', b'"version":2') + bytes(24),
+    "state/facts-list": STATE.replace(b'{"loss":0.1,"at":[1,2]}', b"[]") + bytes(24),
+    "state/not-json": b"{\n" + bytes(24),
+    "state/empty": b"",
     "source/cut": ZSTD.compress(bytes(range(256)) * 2)[:100],
 }
 

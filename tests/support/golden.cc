@@ -79,11 +79,9 @@ GoldenModel ReadModel(json_t *json) {
   GoldenModel out;
   out.name = Text(Get(json, "name"));
   if (json_object_get(json, "path")) out.path = Text(Get(json, "path"));
+  out.random = RandomOptions(json_object_get(json, "random"));
   const char *key;
   json_t *value;
-  json_object_foreach(json_object_get(json, "random"), key, value) {
-    if (!json_is_false(value)) out.random[key] = Text(value);
-  }
   size_t i;
   json_array_foreach(Get(json, "methods"), i, value) out.methods.push_back(Text(value));
   json_array_foreach(Get(json, "cases"), i, value) out.cases.push_back(ReadCase(value));
@@ -111,16 +109,31 @@ bool IsSteady(const GoldenCase &one, const std::string &method, size_t i) {
   return steady == one.scores.end() || steady->second.at(i) != 0;
 }
 
+std::map<std::string, std::string> RandomOptions(json_t *object) {
+  std::map<std::string, std::string> out;
+  const char *key;
+  json_t *value;
+  json_object_foreach(object, key, value) {
+    if (!json_is_false(value)) out[key] = Text(value);
+  }
+  return out;
+}
+
+void WriteRandomModel(const std::map<std::string, std::string> &options,
+                      const std::string &directory) {
+  sp_random_model model = sp_random_model_default();
+  for (const auto &[name, value] : options) {
+    const char *text = sp_random_model_needs_value(name.c_str()) ? value.c_str() : nullptr;
+    if (!sp_random_model_set(&model, name.c_str(), text)) Fail("unknown option " + name);
+  }
+  sp_error err{};
+  if (sp_random_model_write(&model, directory.c_str(), &err) != SP_OK) Fail(err.message);
+}
+
 std::string GoldenModelDirectory(const GoldenModel &model, const std::string &source_dir,
                                  const std::string &scratch_dir) {
   if (!model.path.empty()) return source_dir + "/" + model.path;
-  sp_random_model options = sp_random_model_default();
-  for (const auto &[name, value] : model.random) {
-    const char *text = sp_random_model_needs_value(name.c_str()) ? value.c_str() : nullptr;
-    if (!sp_random_model_set(&options, name.c_str(), text)) Fail("unknown option " + name);
-  }
-  sp_error err{};
-  if (sp_random_model_write(&options, scratch_dir.c_str(), &err) != SP_OK) Fail(err.message);
+  WriteRandomModel(model.random, scratch_dir);
   return scratch_dir;
 }
 

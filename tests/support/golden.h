@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+struct json_t;
+
 namespace sp_test {
 
 struct GoldenCase {
@@ -38,6 +40,10 @@ struct GoldenModel {
 bool IsSteady(const GoldenCase &one, const std::string &method, size_t i);
 // Both throw std::runtime_error when something is wrong.
 std::vector<GoldenModel> ReadGoldens(const std::string &path);
+// Members of sp_random_model as a golden file has them: texts, numbers, or true.
+std::map<std::string, std::string> RandomOptions(json_t *object);
+void WriteRandomModel(const std::map<std::string, std::string> &options,
+                      const std::string &directory);
 // The model's directory: in `source_dir`, or written into the absent directory `scratch_dir`.
 std::string GoldenModelDirectory(const GoldenModel &model, const std::string &source_dir,
                                  const std::string &scratch_dir);

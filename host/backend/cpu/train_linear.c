@@ -9,9 +9,8 @@
  *           rounded, so that forward and backward stand at one point.  d_pre is rounded to the type for
  *           its products, d_bias sums it before
  * Bound     arithmetic of the products; beside it one or two exps an element of pre */
-#include "train_products.h"
-
 #include "checked.h"
+#include "train_products.h"
 
 /* ---- forward ---- */
 
@@ -35,9 +34,8 @@ static void forward_tile(void *arg, size_t tile, size_t thread) {
   char *out = (char *)args->out + row * weight->n * (out_bf16 ? 2 : 4);
   bool activates = args->activation != SP_ACT_NONE;
   char *product_out = activates ? (char *)args->pre + row * weight->n * bytes : out;
-  enum sp_status status =
-      products->engine->run(products->context, op->product, thread, in, weight->packed_forward,
-                            args->bias, product_out);
+  enum sp_status status = products->engine->run(products->context, op->product, thread, in,
+                                                weight->packed_forward, args->bias, product_out);
   sp_train_note(&op->failure, status);
   if (status == SP_OK && activates) {
     op->trainer->kernels->tiles->activate(args->activation, product_out, bf16, rows * weight->n,
@@ -134,8 +132,8 @@ static void lay_out(const struct backward *op, size_t tile, size_t rows, const v
   size_t bytes = sp_train_row_bytes(&op->layout);
   struct place place = place_of(tile, sp_train_tiles(args->rows));
   char *turned = (char *)products->turned.data + (place.first * n + place.at) * bytes;
-  char *packed = (char *)products->packed.data +
-                 place.first * sp_train_padded(&op->layout, k) * bytes;
+  char *packed =
+      (char *)products->packed.data + place.first * sp_train_padded(&op->layout, k) * bytes;
   const char *in =
       (const char *)args->in + tile * SP_TRAIN_TILE * k * sp_train_bytes(args->weight->type);
   tiles->turn(&op->layout, d_pre, bf16, rows, SP_TRAIN_TILE, n, turned, place.piece);
@@ -153,9 +151,8 @@ static void backward_tile(void *arg, size_t tile, size_t thread) {
   if (args->d_in) {
     size_t bytes = args->d_in_add ? 4 : sp_train_bytes(weight->type);
     char *d_in = (char *)args->d_in + row * weight->k * bytes;
-    sp_train_note(&op->failure,
-                  products->engine->run(products->context, op->to_in, thread, d_pre,
-                                        weight->packed_backward, NULL, d_in));
+    sp_train_note(&op->failure, products->engine->run(products->context, op->to_in, thread, d_pre,
+                                                      weight->packed_backward, NULL, d_in));
   }
   lay_out(op, tile, rows, d_pre);
 }
@@ -179,18 +176,16 @@ static void backward_block(void *arg, size_t task, size_t thread) {
   struct sp_train_products *products = op->trainer->products;
   size_t first = task * SP_TRAIN_BLOCK_ROWS, tiles = sp_train_tiles(op->args->rows);
   size_t rows = sp_min_size(weight->n - first, SP_TRAIN_BLOCK_ROWS);
-  struct sp_product *const *pair =
-      rows == SP_TRAIN_BLOCK_ROWS ? op->outer.whole : op->outer.rest;
+  struct sp_product *const *pair = rows == SP_TRAIN_BLOCK_ROWS ? op->outer.whole : op->outer.rest;
   size_t bytes = sp_train_row_bytes(&op->layout), columns = sp_train_padded(&op->layout, weight->k);
   for (size_t tile = 0; tile < tiles; tile += 2) {
     struct place place = place_of(tile, tiles);
     const char *turned = (const char *)products->turned.data +
                          (place.first * weight->n + first * place.piece) * bytes;
     const char *packed = (const char *)products->packed.data + place.first * columns * bytes;
-    sp_train_note(&op->failure,
-                  products->engine->run(products->context, pair[place.piece == SP_TRAIN_TILE],
-                                        thread, turned, packed, NULL,
-                                        op->args->d_weight + first * weight->k));
+    sp_train_note(&op->failure, products->engine->run(
+                                    products->context, pair[place.piece == SP_TRAIN_TILE], thread,
+                                    turned, packed, NULL, op->args->d_weight + first * weight->k));
   }
   add_bias_block(op, first, rows);
 }
@@ -231,8 +226,8 @@ enum sp_status sp_cpu_train_linear_backward(struct sp_trainer *trainer,
   struct sp_train_products *products = trainer->products;
   struct backward op = {.trainer = trainer, .args = args};
   op.layout = products->engine->row_layout(products->context, weight->type);
-  op.in_place = args->activation == SP_ACT_NONE &&
-                (weight->type == SP_COMPUTE_F32 || !args->d_out_f32);
+  op.in_place =
+      args->activation == SP_ACT_NONE && (weight->type == SP_COMPUTE_F32 || !args->d_out_f32);
   atomic_init(&op.failure, SP_OK);
   SP_TRY(backward_products(trainer, &op, err));
   SP_TRY(backward_memory(trainer, &op, err));

@@ -41,8 +41,10 @@ struct sp_train_weight {
   enum sp_compute type;
   const float *master; /* (N, K) */
   size_t n, k;
-  size_t slab, slabs;  /* rows of the master that are packed together; one slab but for a vocabulary */
-  struct sp_product *forward, *backward; /* in W^T + bias; d_pre W, both of a tile and to the type */
+  size_t slab,
+      slabs; /* rows of the master that are packed together; one slab but for a vocabulary */
+  struct sp_product *forward,
+      *backward; /* in W^T + bias; d_pre W, both of a tile and to the type */
   char *packed_forward, *packed_backward; /* (slabs, packed_bytes) */
 };
 

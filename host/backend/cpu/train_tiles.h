@@ -25,8 +25,8 @@ struct sp_tile_logits {
   const float *bias; /* (n) */
   size_t rows, n, stride;
   bool bf16;
-  void *e;           /* out (rows, stride) of the type, zeros from n on */
-  float *top, *sum;  /* out (rows) */
+  void *e;          /* out (rows, stride) of the type, zeros from n on */
+  float *top, *sum; /* out (rows) */
 };
 
 struct sp_cpu_train_tiles {
@@ -43,8 +43,7 @@ struct sp_cpu_train_tiles {
                size_t room, size_t n, void *to, size_t k, size_t at);
   void (*exponents)(const struct sp_tile_logits *args);
   /* x[r] *= factor[r], each row n of `stride`. */
-  void (*scale_rows)(void *x, bool bf16, size_t rows, size_t n, size_t stride,
-                     const float *factor);
+  void (*scale_rows)(void *x, bool bf16, size_t rows, size_t n, size_t stride, const float *factor);
 };
 
 #endif
