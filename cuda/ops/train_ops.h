@@ -6,7 +6,7 @@
  * Scratch    where a launcher takes some, a function beside it gives the bytes, which depend on shapes
  *            alone and never fall as one grows.  It begins at 16 bytes and belongs to the stream
  * Exactness  every sum has one order that depends on shapes alone; no atomics
- * Errors     besides those of ops.h cudaErrorInvalidValue for pointers that are not aligned */
+ * Alignment  any that the types need is right; 16 bytes, of rows too, is fast */
 #ifndef SP_CUDA_TRAIN_OPS_H
 #define SP_CUDA_TRAIN_OPS_H
 
@@ -22,7 +22,8 @@ extern "C" {
 cudaError_t sp_cuda_train_attention(cudaStream_t stream, bool bf16,
                                     const struct sp_train_attention_args *args);
 
-size_t sp_cuda_train_attention_backward_scratch_bytes(size_t rows, size_t heads);
+/* reach: 0 without bias. */
+size_t sp_cuda_train_attention_backward_scratch_bytes(size_t rows, size_t heads, size_t reach);
 cudaError_t sp_cuda_train_attention_backward(cudaStream_t stream, bool bf16,
                                              const struct sp_train_attention_backward_args *args,
                                              void *scratch);
