@@ -5,6 +5,7 @@
 
 #include "attention_tile.cuh"
 #include "train_ops.h"
+#include "wide.cuh"
 
 enum : uint32_t {
   SP_TRAIN_TILE = SP_ATTENTION_KEYS, /* rows of a tile of queries or keys */
