@@ -50,6 +50,10 @@ static enum sp_status check_heads(const struct sp_trainer *trainer,
                                   const struct sp_train_attention_args *args,
                                   struct sp_error *err) {
   SP_TRY(check_rows(trainer, args->rows, args->heads, trainer->limits.heads, err));
+  if (args->bias && args->reach > SP_MAX_REACH) {
+    return sp_fail(err, SP_EMODEL, "%s: a soft mask of reach %zu (%d at most)",
+                   trainer->device->base.name, args->reach, SP_MAX_REACH);
+  }
   return args->head_dim <= SP_CUDA_MAX_HEAD_DIM
              ? SP_OK
              : sp_fail(err, SP_EMODEL, "%s: heads of %zu dimensions (%d at most)",

@@ -12,7 +12,7 @@ enum { most_parts = 16 };
 static size_t sums_bytes(const struct sp_trainer *trainer) {
   const struct sp_train_limits *limits = &trainer->limits;
   const size_t wants[] = {
-      sp_cuda_train_attention_backward_scratch_bytes(limits->rows, limits->heads),
+      sp_cuda_train_attention_backward_scratch_bytes(limits->rows, limits->heads, SP_MAX_REACH),
       sp_cuda_train_add_norm_backward_scratch_bytes(limits->rows, limits->width),
       sp_cuda_train_column_sum_scratch_bytes(limits->rows, limits->width),
       sp_cuda_train_column_sum_scratch_bytes(trainer->vocab_rows, limits->vocab),

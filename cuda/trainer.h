@@ -31,7 +31,9 @@
 /* For the parts of divided sums, at most. */
 #define SP_CUDA_PARTS_BYTES ((size_t)32 << 20)
 /* Floats of one launch of square_sum. */
+#ifndef SP_CUDA_SQUARE_FLOATS
 #define SP_CUDA_SQUARE_FLOATS ((size_t)64 << 20)
+#endif
 
 struct sp_cuda_group; /* train_reduce.c */
 
