@@ -77,10 +77,20 @@ static void stop_nccl(struct sp_cuda_group *group, bool broken) {
 
 #endif
 
+/* Communicators end when nothing of theirs is under way; broken ones first, else that may never be.
+ * Nobody's memory is in use afterwards. */
 static void end_group(struct sp_cuda_group *group, bool broken) {
-  stop_nccl(group, broken);
+  if (broken) {
+    stop_nccl(group, broken);
+  }
   for (size_t i = 0; i < group->n; i++) {
-    group->members[i]->group = NULL;
+    struct sp_trainer *member = group->members[i];
+    member->group = NULL;
+    sp_cuda_ignore(cudaSetDevice(member->device->ordinal));
+    sp_cuda_ignore(cudaStreamSynchronize(member->stream));
+  }
+  if (!broken) {
+    stop_nccl(group, broken);
   }
   free(group);
 }

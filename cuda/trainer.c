@@ -117,9 +117,9 @@ fail_stream:
 void sp_cuda_trainer_close(struct sp_trainer *trainer) {
   if (trainer) {
     struct sp_cuda_device *cuda = trainer->device;
+    sp_cuda_leave_group(trainer);
     sp_cuda_ignore(cudaSetDevice(cuda->ordinal));
     sp_cuda_ignore(cudaStreamSynchronize(trainer->stream)); /* work may still read the scratch */
-    sp_cuda_leave_group(trainer);
     sp_cuda_free(&cuda->base, trainer->scratch);
     (void)cublasLtDestroy(trainer->lt);
     sp_cuda_ignore(cudaStreamDestroy(trainer->stream));

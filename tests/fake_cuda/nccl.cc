@@ -32,8 +32,8 @@ struct Transfer {
   void *to;
   size_t bytes;
   int peer;
-  ncclComm_t comm;
   cudaStream_t stream;
+  int rank, device;  // the communicator's, which may end before the work
   bool matched;
 };
 
@@ -70,12 +70,11 @@ cudaError_t RunGroup(const std::vector<Broadcast> &calls) {
 }
 
 bool HasMemory(const Transfer &t) {
-  return t.stream->device == t.comm->device &&
-         IsDeviceMemory(t.sends ? t.from : t.to, t.bytes, t.comm->device);
+  return t.stream->device == t.device && IsDeviceMemory(t.sends ? t.from : t.to, t.bytes, t.device);
 }
 
-// The receiver's stream waits for the sender's.
-cudaError_t Queue(const Transfer &send, const Transfer &receive, std::shared_ptr<Parcel> parcel) {
+// Queues the one end; the receiver's stream waits for it.
+cudaError_t Send(const Transfer &send, const Transfer &receive, std::shared_ptr<Parcel> parcel) {
   if (send.bytes != receive.bytes || !HasMemory(send) || !HasMemory(receive))
     return Mistake("ncclSend and ncclRecv of unequal sizes, or of another device's memory");
   Queue(send.stream, [=]() {
@@ -105,11 +104,11 @@ cudaError_t RunTransfers(std::vector<Transfer> calls) {
   std::vector<std::function<void()>> receives;
   for (Transfer &send : calls) {
     for (Transfer &receive : calls) {
-      if (!send.sends || receive.sends || receive.matched || receive.comm->rank != send.peer ||
-          receive.peer != send.comm->rank)
+      if (!send.sends || receive.sends || receive.matched || receive.rank != send.peer ||
+          receive.peer != send.rank)
         continue;
       auto parcel = std::make_shared<Parcel>();
-      cudaError_t error = Queue(send, receive, parcel);
+      cudaError_t error = Send(send, receive, parcel);
       if (error != cudaSuccess)
         return error;
       Transfer from = send, to = receive;
@@ -133,7 +132,7 @@ ncclResult_t Add(const char *name, const Transfer &transfer) {
     return Result(
         Mistake(std::string(name) + " of one thread's devices outside a group would hang"));
   TheMachine().transfers++;
-  cudaError_t error = Begin(name, transfer.comm->device);
+  cudaError_t error = Begin(name, transfer.device);
   failed = failed || error != cudaSuccess;
   if (error == cudaSuccess)
     transfers.push_back(transfer);
@@ -216,13 +215,15 @@ ncclResult_t ncclBroadcast(const void *from, void *to, size_t count, ncclDataTyp
 ncclResult_t ncclSend(const void *from, size_t count, ncclDataType_t type, int peer,
                       ncclComm_t comm, cudaStream_t stream) {
   size_t bytes = count * (type == ncclFloat ? sizeof(float) : 1);
-  return Add("ncclSend", Transfer{true, from, nullptr, bytes, peer, comm, stream, false});
+  return Add("ncclSend",
+             Transfer{true, from, nullptr, bytes, peer, stream, comm->rank, comm->device, false});
 }
 
 ncclResult_t ncclRecv(void *to, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
                       cudaStream_t stream) {
   size_t bytes = count * (type == ncclFloat ? sizeof(float) : 1);
-  return Add("ncclRecv", Transfer{false, nullptr, to, bytes, peer, comm, stream, false});
+  return Add("ncclRecv",
+             Transfer{false, nullptr, to, bytes, peer, stream, comm->rank, comm->device, false});
 }
 
 }  // extern "C"
