@@ -7,6 +7,7 @@
 
 #include "checked.h"
 #include "kernels.h"
+#include "train_cpu.h"
 
 static enum sp_status alloc_bytes(struct sp_device *device, size_t bytes, void **out,
                                   struct sp_error *err) {
@@ -68,6 +69,7 @@ static enum sp_status vocab_logp(struct sp_stream *stream, const struct sp_vocab
 
 const struct sp_backend sp_cpu_backend = {
     .name = "cpu",
+    .train = &sp_cpu_train,
     .list = sp_cpu_list,
     .open = sp_cpu_open,
     .close = sp_cpu_close,

@@ -1,4 +1,4 @@
-/* gemm_onednn.c - the matrix product by oneDNN; nothing outside this file knows it.
+/* gemm_onednn.c - the matrix product by oneDNN; this file and train_gemm_onednn.c alone know it.
  *
  * Shapes    in (tile, K), out (tile, N) plain; W in the layout that oneDNN asks for, packed once
  * Parallel  one thread: oneDNN takes OpenMP's thread count when it plans and when it runs, so every
@@ -16,17 +16,11 @@
 #include "checked.h"
 #include "device.h"
 #include "gemm.h"
-#include "onednn_version.h"
+#include "onednn_context.h"
 
 #if DNNL_CPU_RUNTIME != DNNL_RUNTIME_OMP && DNNL_CPU_RUNTIME != DNNL_RUNTIME_SEQ
 #error "this oneDNN is built with neither OpenMP nor one thread; configure with -DSP_ONEDNN=OFF"
 #endif
-
-struct sp_gemm_context {
-  dnnl_engine_t engine;
-  int (*get_threads)(void);
-  void (*set_threads)(int);
-};
 
 /* The OpenMP that oneDNN itself is linked to, found by name: linking one would risk another. */
 static void find_openmp(struct sp_gemm_context *context) {
@@ -34,21 +28,6 @@ static void find_openmp(struct sp_gemm_context *context) {
   void *set = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
   memcpy(&context->get_threads, &get, sizeof get);
   memcpy(&context->set_threads, &set, sizeof set);
-}
-
-static int enter_one_thread(const struct sp_gemm_context *context) {
-  int before = 1;
-  if (context->set_threads) {
-    before = context->get_threads();
-    context->set_threads(1);
-  }
-  return before;
-}
-
-static void leave_one_thread(const struct sp_gemm_context *context, int before) {
-  if (context->set_threads) {
-    context->set_threads(before);
-  }
 }
 
 static enum sp_status fail(struct sp_error *err, dnnl_status_t status, const char *what) {

@@ -1,6 +1,8 @@
 /* kernels.c - the table of one instruction set. */
 #include "kernels.h"
 
+#include "train_kernels.h"
+
 #define SP_TEXT_OF_(x) #x
 #define SP_TEXT_OF(x) SP_TEXT_OF_(x)
 
@@ -10,6 +12,7 @@ const struct sp_cpu_kernels SP_ISA_NAME(sp_cpu_kernels) = {
 #else
     .isa = SP_TEXT_OF(SP_ISA),
 #endif
+    .train = &SP_ISA_NAME(sp_cpu_train_kernels),
     .portable = &SP_ISA_NAME(sp_gemm_portable),
     .activate = SP_ISA_NAME(sp_cpu_activate),
     .attention = SP_ISA_NAME(sp_cpu_attention),

@@ -9,8 +9,11 @@
 #define SP_ISA_JOIN(name, isa) SP_ISA_JOIN_(name, isa)
 #define SP_ISA_NAME(name) SP_ISA_JOIN(name, SP_ISA)
 
+struct sp_cpu_train_kernels; /* train_kernels.h */
+
 struct sp_cpu_kernels {
   const char *isa;
+  const struct sp_cpu_train_kernels *train;
   const struct sp_gemm_engine *portable;
   void (*activate)(enum sp_activation activation, float *values, size_t count);
   enum sp_status (*attention)(struct sp_stream *stream, const struct sp_attention_args *args,

@@ -18,6 +18,7 @@ struct sp_micro {
   const float *a, *b;
   float *c;
   size_t a_stride, b_stride, c_stride; /* floats from one row to the next */
+  size_t a_step; /* floats from one of a's columns to the next: 1; a transposed a has a_stride 1 */
   size_t depth;
   bool add; /* to what c holds */
 };
@@ -30,11 +31,11 @@ SP_VEC_INLINE void sp_micro_rows(const size_t rows, const struct sp_micro *m) {
   }
   const float *a = m->a;
   const float *b = m->b;
-  for (size_t i = 0; i < m->depth; i++, b += m->b_stride) {
+  for (size_t i = 0; i < m->depth; i++, a += m->a_step, b += m->b_stride) {
     vf b0 = vf_load(b);
     vf b1 = vf_load(b + SP_LANES);
     for (size_t r = 0; r < rows; r++) {
-      vf x = vf_splat(a[r * m->a_stride + i]);
+      vf x = vf_splat(a[r * m->a_stride]);
       sum[r][0] = vf_fma(x, b0, sum[r][0]);
       sum[r][1] = vf_fma(x, b1, sum[r][1]);
     }

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "device.h"
+#include "rounded_key.h"
 
 /* Bits of one row's logits; *nan where one is not a number. */
 static uint32_t bits_of(const struct sp_schedule_args *args, const float *g, bool *nan) {
@@ -15,10 +16,7 @@ static uint32_t bits_of(const struct sp_schedule_args *args, const float *g, boo
   float product = 1.0f;
   for (size_t r = 0; r < args->reach; r++) {
     *nan = *nan || isnan(g[r]);
-    if (args->span) {
-      product *= 1.0f / (1.0f + expf(-args->tau * g[r]));
-    }
-    bits |= (uint32_t)(args->span ? product >= 0.5f : g[r] >= 0.0f) << r;
+    bits |= (uint32_t)sp_rounded_key(args->span, args->tau, g[r], &product) << r;
   }
   return bits;
 }

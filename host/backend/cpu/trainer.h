@@ -14,7 +14,7 @@
 #define SP_CPU_TRAIN_BLOCK 16384
 
 struct sp_cpu_train_kernels; /* train_kernels.h: one table an instruction set */
-struct sp_train_products;    /* train_linear.c: matrix products and their scratch */
+struct sp_train_products;    /* train_products.h: matrix products and their scratch */
 
 struct sp_trainer {
   struct sp_cpu_device *device;
@@ -23,7 +23,9 @@ struct sp_trainer {
   struct sp_team *team;
   struct sp_train_products *products;
   float *scratch;        /* (threads, scratch_floats): a task's own, of attention and of norms */
-  size_t scratch_floats;
+  size_t scratch_floats; /* sp_cpu_train_thread_floats or more, a multiple of SP_CPU_PAD */
+  float *shared;         /* (shared_floats): one op's partial sums */
+  size_t shared_floats;  /* sp_cpu_train_shared_floats */
 };
 
 #endif

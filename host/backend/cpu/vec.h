@@ -6,6 +6,7 @@
 #ifndef SP_CPU_VEC_H
 #define SP_CPU_VEC_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -64,6 +65,19 @@ SP_VEC_INLINE void vf_store_part(float *p, size_t n, vf v) {
 #else
   memcpy(p, &v, n * sizeof *p);
 #endif
+}
+
+/* n lanes, SP_LANES or fewer; callers inline it with n known in their main loops. */
+SP_VEC_INLINE vf vf_load_some(const float *p, size_t n) {
+  return n == SP_LANES ? vf_load(p) : vf_load_part(p, n);
+}
+
+SP_VEC_INLINE void vf_store_some(float *p, size_t n, vf v) {
+  if (n == SP_LANES) {
+    vf_store(p, v);
+  } else {
+    vf_store_part(p, n, v);
+  }
 }
 
 SP_VEC_INLINE vh vh_load_part(const uint16_t *p, size_t n) {
@@ -135,6 +149,24 @@ SP_VEC_INLINE vf vf_max(vf a, vf b) {
   return vf_select(a > b, a, b);
 #endif
 }
+
+SP_VEC_INLINE vf vf_sqrt(vf a) {
+#if SP_LANES == 16
+  return (vf)_mm512_sqrt_ps((__m512)a);
+#elif SP_LANES == 8
+  return (vf)_mm256_sqrt_ps((__m256)a);
+#elif defined(__SSE2__)
+  return (vf)_mm_sqrt_ps((__m128)a);
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+  return (vf)vsqrtq_f32((float32x4_t)a);
+#else
+  for (int i = 0; i < SP_LANES; i++) {
+    a[i] = sqrtf(a[i]);
+  }
+  return a;
+#endif
+}
+
 SP_VEC_INLINE vf vf_abs(vf a) {
   return (vf)((vu)a & 0x7fffffffu);
 }

@@ -89,4 +89,47 @@ SP_VEC_INLINE vf vf_activate(enum sp_activation activation, vf x) {
   return x;
 }
 
+/* Phi(x) + x phi(x). */
+SP_VEC_INLINE vf vf_gelu_erf_slope(vf x) {
+  vf a = vf_abs(x);
+  vf tail = vf_normal_tail(a);
+  vf density = vf_exp(-0.5f * a * a) * 3.989422804e-1f;
+  return vf_fma(x, density, vf_select(x > 0.0f, 1.0f - tail, tail));
+}
+
+/* s + x s (1 - s) u2', s = 1 / (1 + e^-u2), u2 as in vf_gelu_tanh. */
+SP_VEC_INLINE vf vf_gelu_tanh_slope(vf x) {
+  vf z = x * x;
+  vf u2 = x * vf_fma(z, vf_splat(7.1354816e-2f), vf_splat(1.5957691216f));
+  vf rise = vf_fma(z, vf_splat(2.14064448e-1f), vf_splat(1.5957691216f));
+  vf e = vf_exp(-vf_abs(u2));
+  vf q = 1.0f / (1.0f + e);
+  vf s = vf_select(u2 > 0.0f, q, q * e);
+  return vf_fma(x * rise, q * q * e, s);
+}
+
+/* 1 - tanh(x)^2 without cancellation. */
+SP_VEC_INLINE vf vf_tanh_slope(vf x) {
+  vf e = vf_exp(-2.0f * vf_abs(x));
+  vf q = 1.0f / (1.0f + e);
+  return 4.0f * e * q * q;
+}
+
+/* The activation's derivative. */
+SP_VEC_INLINE vf vf_activate_slope(enum sp_activation activation, vf x) {
+  switch (activation) {
+    case SP_ACT_GELU_ERF:
+      return vf_gelu_erf_slope(x);
+    case SP_ACT_GELU_TANH:
+      return vf_gelu_tanh_slope(x);
+    case SP_ACT_RELU:
+      return vf_select(x > 0.0f, vf_splat(1.0f), (vf){0});
+    case SP_ACT_TANH:
+      return vf_tanh_slope(x);
+    case SP_ACT_NONE:
+      break;
+  }
+  return vf_splat(1.0f);
+}
+
 #endif
