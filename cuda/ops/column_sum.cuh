@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(32 * SP_COLUMN_WARPS)
   SharedPtr<float> joint = sp_shared<float>(0, SP_COLUMN_WARPS * 32 * kHeld);
   const size_t column = ((size_t)blockIdx.y * 32 + (size_t)sp_lane()) * kCount;
   const size_t first = (size_t)blockIdx.x * SP_COLUMN_ROWS, left = rows - first;
-  const size_t end = first + (left < SP_COLUMN_ROWS ? left : SP_COLUMN_ROWS);
+  const size_t end = first + (left < SP_COLUMN_ROWS ? left : (size_t)SP_COLUMN_ROWS);
   float sum[kSums][kCount] = {{0.0f}};
   if (column < n) {
     SP_UNROLL_BY(4)
