@@ -6,9 +6,9 @@
  * blocks in any other way would need for the parts.  The first that the library proposes is taken;
  * its proposals are a pure function of GPU, library version and shape.
  *
- * Training asks for less where it sums over rows: gradients of weights have few tiles and long sums.
- * Equal calls must give equal bits, and there the parts may lie in a workspace, f32, to be summed in
- * their order by a pass of their own; never where blocks add to one place. */
+ * Training asks for less where it sums over rows: gradients of weights have few tiles and long
+ * sums. Equal calls must give equal bits, and there the parts may lie in a workspace, f32, to be
+ * summed in their order by a pass of their own; never where blocks add to one place. */
 #include "check.h"
 
 enum { proposals = 32, alignment_bytes = 16 };

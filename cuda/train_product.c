@@ -1,15 +1,15 @@
 /* train_product.c - the three products of a weight W (N, K), by cuBLASLt: y = x W^T, x = y W and
  * g += y^T x, for R rows of x and y.
  *
- * Numerics  products of the weight's type, summed in f32 (never TF32); the epilogue of y adds a bias
- *           of y's type
+ * Numerics  products of the weight's type, summed in f32 (never TF32); the epilogue of y adds a
+ *           bias of y's type
  * Order     one algorithm a product (algorithm.c).  Only g, where R is about what the trainer was
  *           made for, may be divided along R: its tiles alone do not fill a device
  * Rows      any number: R is never a dimension whose alignment the library asks about, and surplus
  *           rows are not read
- * Padding   as in linear.c, where the library has no algorithm for the widths: copies of multiples of
- *           8, SP_CUDA_PAD_ROWS rows at a time; columns behind the widths meet zeros of the weight,
- *           or end in columns that nobody reads */
+ * Padding   as in linear.c, where the library has no algorithm for the widths: copies of multiples
+ *           of 8, SP_CUDA_PAD_ROWS rows at a time; columns behind the widths meet zeros of the
+ *           weight, or end in columns that nobody reads */
 #include "check.h"
 #include "trainer.h"
 
@@ -92,7 +92,7 @@ enum sp_status sp_cuda_plan_product(struct sp_train_weight *weight, enum sp_cuda
   struct sp_cuda_product_plan *plan = &weight->plans[which];
   const struct kind *kind = &kinds[which];
   struct sp_cuda_layouts layouts;
-  size_t rows = kind->vocab ? trainer->vocab_rows : trainer->limits.rows;
+  size_t rows = kind->vocab ? trainer->vocab_rows : sp_max_size(trainer->limits.rows, 1);
   SP_TRY(describe(trainer, kind, &plan->desc, err));
   SP_TRY(lay_out(weight, kind, rows, &layouts, err));
   SP_TRY(sp_cuda_find_algorithm(trainer->device, &plan->desc, &layouts,

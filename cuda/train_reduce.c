@@ -1,11 +1,11 @@
 /* train_reduce.c - sums over devices, in the devices' order, the same bits on each.
  *
  * NCCL's own all-reduce adds in an order of its choice.  Here it only carries: every device owns a
- * slice of what is summed, gets the others' values of it, adds the n of them in device order with one
- * launch, and sends the sum around.  Each device sends and receives 2 (n - 1) / n of the data, as a
- * ring does.  SP_CUDA_REDUCE_FLOATS at a time, so that what is received has a fixed place.
+ * slice of what is summed, gets the others' values of it, adds the n of them in device order with
+ * one launch, and sends the sum around.  Each device sends and receives 2 (n - 1) / n of the data,
+ * as a ring does.  SP_CUDA_REDUCE_FLOATS at a time, so that what is received has a fixed place.
  *
- * Where NCCL is not built in or cannot start, copies between the devices do the same, with waits. */
+ * Where NCCL is not built in or cannot start, copies between devices do the same, with waits. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -240,7 +240,7 @@ static enum sp_status copy_all(const struct sp_cuda_group *group, const struct c
   return SP_OK;
 }
 
-/* A device writes no slice that another still reads: its own is read by nobody else before the wait. */
+/* A device writes no slice that another still reads: before the wait nobody else reads its own. */
 static enum sp_status reduce_by_copies(const struct sp_cuda_group *group, const struct chunk *chunk,
                                        struct sp_error *err) {
   SP_TRY(wait_for_all(group, err));

@@ -1,10 +1,10 @@
 /* train_vocab.c - the vocabulary's loss and its gradients, some rows of logits at a time.
  *
- * The logits of SP_CUDA_TRAIN_VOCAB_ROWS rows are kept, f32, each row at a multiple of 16 bytes; their
- * gradient, act, is what three products read.  Chunks follow each other, so that sums over rows have
- * one order.
- * Bound     arithmetic: 6 R V D operations with gradients; the logits' passes are some 10 bytes each,
- *           5 D operations a byte */
+ * The logits of SP_CUDA_TRAIN_VOCAB_ROWS rows are kept, f32, each row at a multiple of 16 bytes;
+ * their gradient, act, is what three products read.  Chunks follow each other, so that sums over
+ * rows have one order.
+ * Bound     6 R V D operations with gradients, and some 20 bytes a logit: arithmetic from a width of
+ *           about 700 on */
 #include "check.h"
 #include "trainer.h"
 

@@ -14,11 +14,11 @@ static enum sp_status plan_range(struct sp_train_weight *weight, enum sp_cuda_pr
   return SP_OK;
 }
 
-/* A vocabulary has products of its own, whose rows of logits are padded by their pitch alone; beside
- * them, or without them, what `linear` runs, where need be on padded widths. */
+/* A vocabulary has products of its own, whose rows of logits are padded by their pitch alone;
+ * beside them, or without them, what `linear` runs, where need be on padded widths. */
 static enum sp_status plan(struct sp_train_weight *weight, struct sp_error *err) {
   const struct sp_train_limits *limits = &weight->trainer->limits;
-  bool vocab = limits->vocab > 0 && weight->n == limits->vocab;
+  bool vocab = weight->trainer->vocab_rows > 0 && weight->n == limits->vocab;
   bool linear = sp_max_size(weight->n, weight->k) <= limits->width, wanted = linear;
   if (vocab) {
     SP_TRY(plan_range(weight, SP_CUDA_VOCAB_Y, SP_CUDA_VOCAB_G, &vocab, err));

@@ -1,4 +1,4 @@
-/* trainer.c - a trainer: a stream, a cuBLASLt handle, and all the scratch that ops of training share. */
+/* trainer.c - a trainer: a stream, a cuBLASLt handle, and the scratch that its ops share. */
 #include "trainer.h"
 
 #include <stdlib.h>

@@ -6,10 +6,10 @@
  * train_linear.c, train_vocab.c   ops made of products and launches
  * train_reduce.c   sums over devices
  *
- * Memory    open takes one allocation whose size is a pure function of the limits; weight_create one
- *           a weight.  Afterwards nothing is allocated
- * Sums      every product has one algorithm, chosen when its weight is made, so that the order of its
- *           sums depends on the shape alone; the device's type names it */
+ * Memory    open takes one allocation whose size is a pure function of the limits; weight_create
+ *           one a weight.  Afterwards nothing is allocated
+ * Sums      every product has one algorithm, chosen when its weight is made, so that the order of
+ *           its sums depends on the shape alone; the device's type names it */
 #ifndef SP_CUDA_TRAINER_H
 #define SP_CUDA_TRAINER_H
 

@@ -288,8 +288,8 @@ TEST_F(TrainTest, OpsAllocateNothing) {
   sp_fake_cuda::ForbidAllocation(false);
 }
 
-// Whatever call fails, the status says so and nothing is left behind. What fails while all is given back
-// has nobody to be told.
+// Whatever call fails, the status says so and nothing is left behind. What fails while all is given
+// back has nobody to be told.
 TEST_F(TrainTest, EveryFailingCallIsAnError) {
   uint64_t all, calls;
   ASSERT_EQ(RunAll(cuda_, SP_COMPUTE_BF16, &all), SP_OK);

@@ -96,8 +96,7 @@ float Activate(uint32_t epilogue, float x) {
   return x;
 }
 
-// A product, with everything that it needs when it runs. a (m, k) turned or (k, m), b (k, n) or (n, k)
-// turned.
+// A product, with everything that it needs when it runs. Operands as the descriptor turns them.
 struct Product {
   Desc desc;
   Layout a_layout, b_layout, d_layout;
@@ -287,8 +286,9 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
   return Status(Begin("cublasLtMatmulPreferenceSetAttribute", kHost));
 }
 
-// Two that a caller who wants one fixed order of sums must pass over, one with divided sums for whom
-// it is enough that they are added in order and has room for them, then the one for all others.
+// Two that a caller who wants one fixed order of sums must pass over, one with divided sums for
+// whom it is enough that they are added in order and has room for them, then the one for all
+// others.
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t, cublasLtMatrixLayout_t d,

@@ -98,8 +98,8 @@ cudaError_t Receive(const Transfer &send, const Transfer &receive, const Parcel 
   return cudaSuccess;
 }
 
-// Every send with the first receive that it fits; all sends go first, so that no two streams wait for
-// each other.
+// Every send with the first receive that it fits; all sends go first, so that no two streams wait
+// for each other.
 cudaError_t RunTransfers(std::vector<Transfer> calls) {
   std::vector<std::function<void()>> receives;
   for (Transfer &send : calls) {

@@ -1,5 +1,6 @@
-// Every training op of a device beside the CPU's: the same calls, the same outputs, and the same bits
-// when they are made again. SP_TEST_DEVICE is the device; tests/cuda compiles this for the fake one.
+// Every training op of a device beside the CPU's: the same calls, the same outputs, and the same
+// bits when they are made again. SP_TEST_DEVICE is the device; tests/cuda compiles this for the
+// fake one.
 #include <gtest/gtest.h>
 
 #include <cmath>

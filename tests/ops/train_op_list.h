@@ -1,4 +1,5 @@
-// train_op_list.h - every op of a training table on small random data: the same calls for any device.
+// train_op_list.h - every op of a training table on small random data: the same calls for any
+// device.
 #ifndef SP_TESTS_TRAIN_OP_LIST_H
 #define SP_TESTS_TRAIN_OP_LIST_H
 
