@@ -19,6 +19,7 @@ extern const struct sp_command sp_command_cat;
 extern const struct sp_command sp_command_convert;
 extern const struct sp_command sp_command_model;
 extern const struct sp_command sp_command_masks;
+extern const struct sp_command sp_command_vocab;
 extern const struct sp_command sp_command_train;
 extern const struct sp_command sp_command_env;
 extern const struct sp_command sp_command_bench;
