@@ -7,6 +7,10 @@
 
 #include "status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct sp_team;
 
 /* `threads` of them, the caller's included; 0: as many as the process may run on. */
@@ -20,4 +24,7 @@ size_t sp_team_threads(const struct sp_team *team);
 void sp_team_run(struct sp_team *team, size_t tasks,
                  void (*run)(void *arg, size_t task, size_t thread), void *arg);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -19,7 +19,7 @@ struct sp_product_context {
   dnnl_stream_t *streams; /* (threads) */
   char **scratch;         /* (threads) of the neediest product */
   size_t scratch_bytes;
-  bool pairs;             /* bf16 rows are read in pairs */
+  bool pairs; /* bf16 rows are read in pairs */
 };
 
 /* Memory objects carry the pointers of a run, so each thread has its own. */
@@ -314,8 +314,7 @@ static enum sp_status onednn_open(struct sp_gemm_context *shared, size_t threads
   context->threads = threads;
   context->streams = calloc(threads, sizeof *context->streams);
   context->scratch = calloc(threads, sizeof *context->scratch);
-  dnnl_status_t status =
-      context->streams && context->scratch ? dnnl_success : dnnl_out_of_memory;
+  dnnl_status_t status = context->streams && context->scratch ? dnnl_success : dnnl_out_of_memory;
   for (size_t i = 0; status == dnnl_success && i < threads; i++) {
     status = dnnl_stream_create(&context->streams[i], shared->engine, dnnl_stream_default_flags);
   }

@@ -18,13 +18,14 @@ struct sp_product_context;
 
 struct sp_product;
 struct sp_product_spec {
-  enum sp_compute type;   /* of a and b */
+  enum sp_compute type; /* of a and b */
   size_t m, n, k;
-  bool b_rows;            /* b is in the row layout; else as pack() makes it */
-  bool transposed;        /* pack() is given (n, k) */
+  bool b_rows;     /* b is in the row layout; else as pack() makes it */
+  bool transposed; /* pack() is given (n, k) */
   bool bias, add;
-  bool out_f32;           /* else c is of `type` */
-  const struct sp_product *like; /* whose packed b it reads, differing in bias, add and out_f32; NULL */
+  bool out_f32; /* else c is of `type` */
+  const struct sp_product
+      *like; /* whose packed b it reads, differing in bias, add and out_f32; NULL */
 };
 
 /* First member of an engine's own struct. */

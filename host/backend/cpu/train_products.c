@@ -75,10 +75,8 @@ static enum sp_status plan_weight(struct sp_trainer *trainer, struct sp_train_we
                                     .k = weight->k,
                                     .transposed = true,
                                     .bias = true};
-  struct sp_product_spec backward = {.type = weight->type,
-                                     .m = SP_TRAIN_TILE,
-                                     .n = weight->k,
-                                     .k = weight->slab};
+  struct sp_product_spec backward = {
+      .type = weight->type, .m = SP_TRAIN_TILE, .n = weight->k, .k = weight->slab};
   SP_TRY(sp_train_product_get(trainer, &forward, &weight->forward, err));
   SP_TRY(sp_train_product_get(trainer, &backward, &weight->backward, err));
   size_t forward_floats = sp_mul_sat(weight->slabs, weight->forward->packed_bytes) / 4 + 1;
@@ -190,9 +188,8 @@ enum sp_status sp_train_products_open(struct sp_trainer *trainer, struct sp_erro
     return sp_fail_memory(err, sizeof *products);
   }
   products->engine = choose_engine(trainer);
-  enum sp_status status =
-      products->engine->open(trainer->device->products.context, sp_team_threads(trainer->team),
-                             &products->context, err);
+  enum sp_status status = products->engine->open(
+      trainer->device->products.context, sp_team_threads(trainer->team), &products->context, err);
   if (status != SP_OK) {
     free(products);
     return status;
@@ -212,7 +209,7 @@ void sp_train_products_close(struct sp_trainer *trainer) {
     products->engine->destroy(products->context, product);
   }
   products->engine->close(products->context);
-  free(products->turned.data);
+  free(products->d_pre.data);
   free(products->packed.data);
   free(products->sums.data);
   free(products->exps.data);

@@ -28,7 +28,7 @@ struct sp_train_products {
   const struct sp_product_engine *engine;
   struct sp_product_context *context;
   struct sp_product *newest;
-  struct sp_train_buffer turned; /* pieces of d_pre^T (N, piece) */
+  struct sp_train_buffer d_pre;  /* (R, N) where d_out is not */
   struct sp_train_buffer packed; /* pieces of inputs in the row layout */
   struct sp_train_buffer sums;   /* (tiles, N) */
   struct sp_train_buffer exps;   /* (tiles, slabs, tile, slab) of the type */
@@ -41,8 +41,10 @@ struct sp_train_weight {
   enum sp_compute type;
   const float *master; /* (N, K) */
   size_t n, k;
-  size_t slab, slabs;  /* rows of the master that are packed together; one slab but for a vocabulary */
-  struct sp_product *forward, *backward; /* in W^T + bias; d_pre W, both of a tile and to the type */
+  size_t slab,
+      slabs; /* rows of the master that are packed together; one slab but for a vocabulary */
+  struct sp_product *forward,
+      *backward; /* in W^T + bias; d_pre W, both of a tile and to the type */
   char *packed_forward, *packed_backward; /* (slabs, packed_bytes) */
 };
 

@@ -25,8 +25,8 @@ struct sp_tile_logits {
   const float *bias; /* (n) */
   size_t rows, n, stride;
   bool bf16;
-  void *e;           /* out (rows, stride) of the type, zeros from n on */
-  float *top, *sum;  /* out (rows) */
+  void *e;          /* out (rows, stride) of the type, zeros from n on */
+  float *top, *sum; /* out (rows) */
 };
 
 struct sp_cpu_train_tiles {
@@ -34,17 +34,16 @@ struct sp_cpu_train_tiles {
   void (*activate)(enum sp_activation activation, const void *pre, bool bf16, size_t count,
                    void *out, bool out_bf16);
   void (*gradient)(const struct sp_tile_gradient *args);
-  /* to[j][r] = from[r][j] for r < room, zeros from `rows` on; to's rows are `stride` long.  Elements
-   * are as the layout wants them. */
-  void (*turn)(const struct sp_row_layout *layout, const void *from, bool bf16, size_t rows,
-               size_t room, size_t n, void *to, size_t stride);
+  /* to[j][r] = from[r][j] for r < room, zeros from `rows` on; the rows of both are strides
+   * long.  Elements are as the layout wants them. */
+  void (*turn)(const struct sp_row_layout *layout, const void *from, bool bf16, size_t from_stride,
+               size_t rows, size_t room, size_t n, void *to, size_t to_stride);
   /* Rows [at, at + room) of the layout's (k, n), zeros from at + rows on. `at` and room are even. */
   void (*pack)(const struct sp_row_layout *layout, const void *from, bool bf16, size_t rows,
                size_t room, size_t n, void *to, size_t k, size_t at);
   void (*exponents)(const struct sp_tile_logits *args);
   /* x[r] *= factor[r], each row n of `stride`. */
-  void (*scale_rows)(void *x, bool bf16, size_t rows, size_t n, size_t stride,
-                     const float *factor);
+  void (*scale_rows)(void *x, bool bf16, size_t rows, size_t n, size_t stride, const float *factor);
 };
 
 #endif

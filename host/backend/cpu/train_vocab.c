@@ -161,7 +161,7 @@ static void lay_out(const struct vocab *op, size_t tile, size_t slab, size_t pie
   for (size_t j = 0; j < n; j++) {
     d_bias[j] += sums[j];
   }
-  tiles->turn(&op->layout, d, is_bf16(op), rows, SP_TRAIN_TILE, weight->slab,
+  tiles->turn(&op->layout, d, is_bf16(op), weight->slab, rows, SP_TRAIN_TILE, weight->slab,
               turned + at * sp_train_row_bytes(&op->layout), piece);
 }
 
@@ -178,11 +178,10 @@ static void add_outer(struct vocab *op, size_t slab, size_t first_tile, size_t p
       (const char *)products->packed.data + first_tile * SP_TRAIN_TILE * columns * bytes;
   for (size_t j = 0; j < n; j += SP_TRAIN_BLOCK_ROWS) {
     struct sp_product *const *pair = n - j >= SP_TRAIN_BLOCK_ROWS ? outer->whole : outer->rest;
-    sp_train_note(
-        &op->failure,
-        products->engine->run(products->context, pair[piece == SP_TRAIN_TILE], thread,
-                              turned + j * piece * bytes, packed, NULL,
-                              op->args->d_weight + (slab * weight->slab + j) * weight->k));
+    sp_train_note(&op->failure, products->engine->run(
+                                    products->context, pair[piece == SP_TRAIN_TILE], thread,
+                                    turned + j * piece * bytes, packed, NULL,
+                                    op->args->d_weight + (slab * weight->slab + j) * weight->k));
   }
 }
 
@@ -210,9 +209,8 @@ static void backward_tile(void *arg, size_t tile, size_t thread) {
   memset(d_h, 0, SP_TRAIN_TILE * weight->k * sizeof *d_h);
   for (size_t slab = 0; slab < weight->slabs; slab++) {
     const char *packed = weight->packed_backward + slab * weight->backward->packed_bytes;
-    sp_train_note(&op->failure,
-                  products->engine->run(products->context, op->to_h, thread, cells(op, tile, slab),
-                                        packed, NULL, d_h));
+    sp_train_note(&op->failure, products->engine->run(products->context, op->to_h, thread,
+                                                      cells(op, tile, slab), packed, NULL, d_h));
   }
 }
 
