@@ -26,6 +26,7 @@ extern const struct sp_command sp_command_bench;
 extern const struct sp_command sp_command_bench_engine;
 extern const struct sp_command sp_command_bench_savings;
 extern const struct sp_command sp_command_bench_masks;
+extern const struct sp_command sp_command_bench_lists;
 extern const struct sp_command sp_command_bench_replay;
 extern const struct sp_command sp_command_bench_io;
 extern const struct sp_command sp_command_bench_wer;

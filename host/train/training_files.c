@@ -372,14 +372,14 @@ enum sp_status sp_training_write_model(struct sp_training *t, struct sp_error *e
   struct sp_buf path = {0};
   SP_TRY(path_of(t, "model", &path, err));
   t->params->config.lookahead.tau = (float)sp_train_tau(t->settings, t->progress.step, t->steps);
-  struct sp_model_write write = {
+  struct sp_model_content content = {
       .params = t->params,
       .values = t->host.param,
       .dtype = t->settings->save_dtype,
       .config_from = t->config_from,
       .tokenizer_from = t->tokenizer_from,
   };
-  enum sp_status status = sp_model_write(path.data, &write, err);
+  enum sp_status status = sp_model_write(path.data, &content, err);
   sp_buf_release(&path);
   return status;
 }

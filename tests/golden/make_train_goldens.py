@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes train_gradients.json: losses and gradients of random models, from oracle_train.py.
+"""Writes train_gradients.json, losses and gradients of random models, and train_steps.json, what a few
+steps make of one, from oracle_train.py.
 
     make_train_goldens.py
 
@@ -154,6 +155,64 @@ def make_model(name, given, runs):
             "runs": out}
 
 
+STEPS = dict(steps=5, rate=2e-3, end_rate=2e-4, warmup=2, weight_decay=0.05, clip=1.0, beta1=0.8,
+             beta2=0.95, eps=1e-3, momentum=0.7, tau_end=3.0)
+TRAINED = {
+    "full": (MODELS["full"][0], {**MWER, **STEPS}),
+    "soft": (MODELS["soft"][0], {**penalised(MWED, "relative-ema", 0.5), **STEPS}),
+}
+
+
+def text_of(draw, length):
+    """Words of one letter, which are tokens 5 to 30 of the made vocabulary."""
+    return [chr(ord("a") + draw.randrange(26)) for _ in range(length)]
+
+
+def archive(draw):
+    """Utterances with hypotheses near their references."""
+    out = []
+    for u in range(4):
+        ref, hyps = text_of(draw, 4 + u), []
+        for _ in range(2 + u % 3):
+            words = [w if draw.random() < 0.7 else draw.choice("xyz") for w in ref]
+            words = words[:draw.randrange(3, len(words) + 1)]
+            hyps.append({"text": " ".join(words), "score": -draw.randrange(8, 80) / 8})
+        out.append({"id": f"u{u}", "ref": " ".join(ref), "hyps": hyps})
+    return out
+
+
+def batch_of(utterances):
+    hyps = [(h, u) for u in utterances for h in u["hyps"]]
+    return {"ids": [[CLS, *(5 + ord(w) - ord("a") for w in h["text"].split()), SEP] for h, _ in hyps],
+            "lists": [len(u["hyps"]) for u in utterances], "first": [h["score"] for h, _ in hyps],
+            "errors": [float(oracle_train.word_errors(h["text"].split(), u["ref"].split()))
+                       for h, u in hyps],
+            "teacher": [None] * len(hyps)}
+
+
+def make_trained(name, given, run):
+    options, run = {**random_model.DEFAULTS, **given}, {**RUN, **run}
+    utterances = archive(random.Random(options["seed"]))
+    with tempfile.TemporaryDirectory() as directory:
+        random_model.write(directory, **options)
+        model = oracle_train.Model(directory)
+    before = {key: tensor.detach().clone() for key, tensor in model.tensors.items()}
+    losses = oracle_train.train(model, run, batch_of(utterances))
+    changes = [summary(tensor.detach() - before[key]) for key, tensor in model.tensors.items()]
+    print(f"{name}: loss and norm {losses}")
+    return {"name": name, "random": given, "run": run, "archive": utterances,
+            "tensors": list(model.tensors), "losses": [[short(v) for v in l] for l in losses],
+            "changes": changes}
+
+
+def save_trained(models):
+    path = os.path.join(HERE, "train_steps.json")
+    with open(path, "w", encoding="utf-8") as out:
+        out.write('{"about": "PyTorch float64, AdamW on random models",\n "models": [\n'
+                  + ",\n".join(json.dumps(model) for model in models) + "\n]}\n")
+    print(f"{path}: {os.path.getsize(path)} bytes")
+
+
 def save(models):
     """One run a line."""
     path = os.path.join(HERE, "train_gradients.json")
@@ -170,4 +229,5 @@ def save(models):
 
 
 if __name__ == "__main__":
+    save_trained([make_trained(name, given, run) for name, (given, run) in TRAINED.items()])
     save([make_model(name, given, runs) for name, (given, runs) in MODELS.items()])

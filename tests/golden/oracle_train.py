@@ -297,3 +297,58 @@ def loss(model, run, batch):
         value = mean_list_loss(model, run, batch, encoded)
     asked = run["penalty"] != "none"
     return value, penalty(run, [(m, s) for _, m, s in encoded]) if asked else None
+
+
+# ---- a run ----
+
+def word_errors(hypothesis, reference):
+    """Least substitutions, insertions and deletions."""
+    row = list(range(len(reference) + 1))
+    for i, word in enumerate(hypothesis):
+        last, row[0] = row[0], i + 1
+        for j, other in enumerate(reference):
+            last, row[j + 1] = row[j + 1], min(row[j + 1] + 1, row[j] + 1, last + (word != other))
+    return row[-1]
+
+
+def rate_of(run, step):
+    """Linear warm-up, then linear down to end_rate at the last step."""
+    if step <= run["warmup"]:
+        return run["rate"] * step / run["warmup"]
+    left = (run["steps"] - step) / (run["steps"] - run["warmup"])
+    return run["end_rate"] + (run["rate"] - run["end_rate"]) * left
+
+
+def train(model, run, batch):
+    """Steps of AdamW on the whole batch, in place; losses of the steps. Vectors do not decay."""
+    tensors = list(model.tensors.values())
+    groups = [{"params": [t for t in tensors if t.ndim == 2], "weight_decay": run["weight_decay"]},
+              {"params": [t for t in tensors if t.ndim == 1], "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, betas=(run["beta1"], run["beta2"]), eps=run["eps"])
+    losses, average = [], 0.0
+    for step in range(1, run["steps"] + 1):
+        done = (step - 1) / (run["steps"] - 1)
+        now = {**run, "average": average, "tau": run["tau"] * (run["tau_end"] / run["tau"]) ** done}
+        if average == 0:
+            now["penalty"] = "none"
+        for group in optimiser.param_groups:
+            group["lr"] = rate_of(run, step)
+        optimiser.zero_grad()
+        value, asked = loss(model, now, batch)
+        (value if asked is None else value + run["weight"] * asked).backward()
+        for tensor in tensors:
+            if tensor.grad is None:
+                tensor.grad = torch.zeros_like(tensor)
+        norm = torch.nn.utils.clip_grad_norm_(tensors, run["clip"]).item()
+        losses.append([value.item(), norm])
+        if run["penalty"] != "none":
+            average = next_average(model, now["tau"], batch, average, run["momentum"])
+        optimiser.step()
+    return losses
+
+
+def next_average(model, tau, batch, average, momentum):
+    with torch.no_grad():
+        found = torch.cat([latency(m, s) for _, m, s in (model.encode(i, tau) for i in batch["ids"])])
+    mean = found.mean().item()
+    return mean if average == 0 else momentum * average + (1 - momentum) * mean
