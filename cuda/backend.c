@@ -99,6 +99,7 @@ static enum sp_status score_head(struct sp_stream *stream, const struct sp_dense
 
 const struct sp_backend sp_cuda_backend = {
     .name = "cuda",
+    .train = &sp_cuda_train,
     .list = sp_cuda_list,
     .open = sp_cuda_open,
     .close = sp_cuda_close,

@@ -31,6 +31,7 @@
 #define SP_CUDA_ALIGN 256
 
 extern const struct sp_backend sp_cuda_backend;
+extern const struct sp_train_backend sp_cuda_train;
 
 struct sp_cuda_chunk {
   char *data;
@@ -149,8 +150,8 @@ void sp_cuda_free_host(struct sp_device *device, void *data);
 
 /* ---- weights.c ---- */
 
-/* `rows` rows of `width` floats as (rows_run, pitch) elements, of act or f32, with zeros around them;
- * a NULL source only takes the room. */
+/* `rows` rows of `width` floats as (rows_run, pitch) elements, of act or f32, with zeros around
+ * them; a NULL source only takes the room. */
 enum sp_status sp_cuda_make_rows(struct sp_cuda_device *cuda, enum sp_compute type,
                                  const float *from, size_t rows, size_t width, size_t rows_run,
                                  size_t pitch, void **out, struct sp_error *err);
@@ -187,16 +188,27 @@ void sp_cuda_linear_destroy(struct sp_linear *linear);
 enum sp_status sp_cuda_linear(struct sp_stream *stream, const struct sp_linear *linear,
                               const void *in, const void *residual, size_t rows, void *out,
                               struct sp_error *err);
-/* The matrices of a product of `rows` rows, as the library counts them: its matrices are column by
- * column, so out^T (n, rows) = weight (n, k) in^T (k, rows), with the weight read transposed. */
+/* The matrices of a product as the library counts them, column by column: d = a b. */
 struct sp_cuda_layouts {
-  cublasLtMatrixLayoutOpaque_t weight, in, out;
+  cublasLtMatrixLayoutOpaque_t a, b, d;
 };
+/* Of a linear, `rows` rows: out^T (n, rows) = weight (n, k) in^T (k, rows), with the weight read
+ * transposed. */
 enum sp_status sp_cuda_lay_out(const struct sp_linear *linear, size_t rows,
                                struct sp_cuda_layouts *out, struct sp_error *err);
 /* Sets linear->algorithm and records it; *found false: the library has none for n_run, k_run. */
 enum sp_status sp_cuda_choose_algorithm(struct sp_linear *linear, size_t reference_rows,
                                         bool *found, struct sp_error *err);
+/* The library's first proposal that gives a whole dot product to one block; where `workspace`
+ * (bytes) is not 0, also one that divides it, leaves the parts there in f32, and sums them in their
+ * order. */
+enum sp_status sp_cuda_find_algorithm(const struct sp_cuda_device *cuda,
+                                      cublasLtMatmulDescOpaque_t *desc,
+                                      struct sp_cuda_layouts *layouts, size_t workspace,
+                                      cublasLtMatmulAlgo_t *out, bool *found, struct sp_error *err);
+/* Adds what decides the algorithm's bits, and the product's n, k and output type, to the type. */
+void sp_cuda_record_product(struct sp_cuda_device *cuda, size_t n, size_t k, bool out_f32,
+                            const cublasLtMatmulAlgo_t *algorithm);
 
 /* ---- share.c, stream.c ---- */
 

@@ -145,9 +145,9 @@ static enum sp_status multiply(struct sp_stream *stream, const struct sp_linear 
   const float alpha = 1, beta = residual ? 1 : 0;
   SP_TRY(sp_cuda_lay_out(linear, rows, &layouts, err));
   return SP_CUBLAS(stream->device,
-                   cublasLtMatmul(stream->lt, desc, &alpha, linear->weight, &layouts.weight, in,
-                                  &layouts.in, &beta, residual ? residual : out, &layouts.out, out,
-                                  &layouts.out, &linear->algorithm, NULL, 0, stream->stream),
+                   cublasLtMatmul(stream->lt, desc, &alpha, linear->weight, &layouts.a, in,
+                                  &layouts.b, &beta, residual ? residual : out, &layouts.d, out,
+                                  &layouts.d, &linear->algorithm, NULL, 0, stream->stream),
                    err);
 }
 

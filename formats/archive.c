@@ -419,3 +419,18 @@ enum sp_status sp_archive_files(struct sp_archive *archive, const struct sp_arch
   *n_files = archive->n_files;
   return SP_OK;
 }
+
+enum sp_status sp_archive_open_text(const char *path, enum sp_archive_format format,
+                                    struct sp_archive **out, struct sp_error *err) {
+  SP_TRY(sp_archive_open(&path, 1, format, out, err));
+  format = sp_archive_get_format(*out);
+  if (format == SP_FORMAT_TEXT) {
+    return SP_OK;
+  }
+  sp_archive_close(*out);
+  *out = NULL;
+  return sp_fail(err, SP_EINPUT,
+                 "%s: text is wanted, one sentence a line, and this looks like %s (--format text "
+                 "reads it as text)",
+                 path, sp_archive_format_name(format));
+}

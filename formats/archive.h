@@ -139,6 +139,9 @@ SP_MUST_CHECK enum sp_status sp_archive_open(const char *const *paths, size_t n_
 SP_MUST_CHECK enum sp_status sp_archive_open_source(struct sp_source *source,
                                                     enum sp_archive_format format,
                                                     struct sp_archive **out, struct sp_error *err);
+/* One file of text, a sentence a line: with SP_FORMAT_AUTO, what looks like anything else is SP_EINPUT. */
+SP_MUST_CHECK enum sp_status sp_archive_open_text(const char *path, enum sp_archive_format format,
+                                                  struct sp_archive **out, struct sp_error *err);
 /* NULL is fine. */
 void sp_archive_close(struct sp_archive *archive);
 

@@ -49,7 +49,7 @@ def tensors(shape, seed=1):
     return out
 
 
-def write_model(folder, shape, vocab_file):
+def write_model(folder, shape, vocab_file, seed=1):
     """A model directory as Hugging Face lays it out. The vocabulary is that of the embedded model,
     filled up, so that real text has the same lengths under every shape."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,10 +61,11 @@ def write_model(folder, shape, vocab_file):
         hidden_size=shape["hidden"], num_hidden_layers=shape["layers"],
         num_attention_heads=shape["heads"], intermediate_size=shape["ffn"], hidden_act="gelu",
         max_position_embeddings=shape["positions"], type_vocab_size=2, layer_norm_eps=1e-12,
-        pad_token_id=0, position_embedding_type="absolute", tie_word_embeddings=True)
+        pad_token_id=0, position_embedding_type="absolute", tie_word_embeddings=True,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}\n')
-    safetensors.numpy.save_file(tensors(shape), folder / "model.safetensors")
+    safetensors.numpy.save_file(tensors(shape, seed), folder / "model.safetensors")
 
 
 def load_weights(folder):

@@ -50,6 +50,39 @@ SP_DEVICE float sp_activate(float x) {
   }
 }
 
+/* Phi(x) + x phi(x). */
+SP_DEVICE float sp_gelu_erf_slope(float x) {
+  const float tail = sp_normal_tail(fabsf(x));
+  const float density = 3.9894228040e-1f * sp_exp(-0.5f * x * x);
+  return fmaf(x, density, x > 0.0f ? 1.0f - tail : tail);
+}
+
+/* With s = 1 / (1 + e^(-2u)) as above: s + x s (1 - s) (2u)'. */
+SP_DEVICE float sp_gelu_tanh_slope(float x) {
+  const float u2 = x * fmaf(x * x, 7.1354816e-2f, 1.5957691216f);
+  const float e = sp_exp(-fabsf(u2)), r = sp_rcp(1.0f + e);
+  const float slope = fmaf(x * x, 3.0f * 7.1354816e-2f, 1.5957691216f);
+  const float turn = e == 0.0f ? 0.0f : x * slope * (e * r * r); /* the slope may be infinite */
+  return (u2 > 0.0f ? r : e * r) + turn;
+}
+
+/* The derivative of sp_activate at x. */
+template <sp_activation kActivation>
+SP_DEVICE float sp_activate_slope(float x) {
+  if constexpr (kActivation == SP_ACT_GELU_ERF) {
+    return sp_gelu_erf_slope(x);
+  } else if constexpr (kActivation == SP_ACT_GELU_TANH) {
+    return sp_gelu_tanh_slope(x);
+  } else if constexpr (kActivation == SP_ACT_RELU) {
+    return x <= 0.0f ? 0.0f : 1.0f;
+  } else if constexpr (kActivation == SP_ACT_TANH) {
+    const float y = tanhf(x);
+    return 1.0f - y * y;
+  } else {
+    return 1.0f;
+  }
+}
+
 /* Where it is known when the kernel runs, and time does not matter. */
 SP_DEVICE float sp_activate_any(sp_activation activation, float x) {
   switch (activation) {

@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(SP_NORM_WARPS * 32)
   if (row < rows) {
     size_t at = row * norm.d;
     Rows source = {x + at, residual ? residual + at : nullptr};
-    sp_norm_row<T, kSteps>(source, norm, res + at, act + at);
+    sp_norm_row<T, kSteps>(source, norm, sp_norm_out<T>{res + at, act + at});
   }
 }
 

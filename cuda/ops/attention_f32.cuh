@@ -43,10 +43,11 @@ struct sp_f32_row {
   float top, sum; /* sum: the lane's part */
 };
 
-/* One tile of keys for the warp's row; q and weight are the warp's. */
+/* One tile of keys for the warp's row; q and weight are the warp's; bias(key) is added to a score. */
+template <typename Bias>
 SP_DEVICE void sp_f32_add_keys(sp_f32_row *r, SharedPtr<float> q, SharedPtr<float> weight,
                                SharedPtr<float> k, SharedPtr<float> v, uint32_t head_dim,
-                               uint32_t keys, uint64_t seen) {
+                               uint32_t keys, uint64_t seen, Bias bias) {
   const uint32_t lane = (uint32_t)sp_lane(), pitch = sp_f32_pitch(head_dim);
   float score[2];
   for (uint32_t half = 0; half < 2; half++) {
@@ -57,7 +58,7 @@ SP_DEVICE void sp_f32_add_keys(sp_f32_row *r, SharedPtr<float> q, SharedPtr<floa
       for (uint32_t d = 0; d < head_dim; d++) {
         dot = fmaf(q[d], k[key * pitch + d], dot);
       }
-      score[half] = dot;
+      score[half] = dot + bias(key);
     }
   }
   const float before = r->top;
@@ -80,8 +81,9 @@ SP_DEVICE void sp_f32_add_keys(sp_f32_row *r, SharedPtr<float> q, SharedPtr<floa
 }
 
 /* Up to 64 keys from slot `first` on and their values into shared memory. */
-SP_DEVICE void sp_f32_load_keys(const sp_attention_f32_launch &a, const sp_slots &slots,
-                                uint32_t first, uint32_t keys, uint32_t head, SharedPtr<float> k,
+template <typename Launch>
+SP_DEVICE void sp_f32_load_keys(const Launch &a, const sp_slots &slots, uint32_t first,
+                                uint32_t keys, uint32_t head, SharedPtr<float> k,
                                 SharedPtr<float> v) {
   const uint32_t pitch = sp_f32_pitch(a.head_dim);
   for (uint32_t i = threadIdx.x; i < keys * a.head_dim; i += SP_F32_THREADS) {
@@ -92,8 +94,8 @@ SP_DEVICE void sp_f32_load_keys(const sp_attention_f32_launch &a, const sp_slots
   }
 }
 
-SP_DEVICE void sp_f32_store(const sp_attention_f32_launch &a, const sp_f32_row &r, size_t row,
-                            uint32_t head) {
+template <typename Launch>
+SP_DEVICE void sp_f32_store(const Launch &a, const sp_f32_row &r, size_t row, uint32_t head) {
   const float total = sp_warp_sum(r.sum);
   for (uint32_t i = 0; i < SP_F32_LANE_DIMS; i++) {
     const uint32_t d = i * 32 + (uint32_t)sp_lane();
@@ -133,7 +135,7 @@ __global__ static void __launch_bounds__(SP_F32_THREADS)
       }
       if (present) {
         uint64_t seen = sp_seen_word(a, s, row0 + row, keys, tile);
-        sp_f32_add_keys(&r, q, weight, k, v, dim, now, seen);
+        sp_f32_add_keys(&r, q, weight, k, v, dim, now, seen, [](uint32_t) { return 0.0f; });
       }
     }
     if (present) {

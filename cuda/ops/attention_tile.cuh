@@ -114,8 +114,9 @@ SP_DEVICE uint64_t sp_seen_word(const Launch &a, uint32_t s, uint32_t row, uint3
 }
 
 /* Query tile `rows_tile` of the `rows` rows that start at row0. */
-SP_DEVICE sp_seen sp_seen_words(const sp_attention_launch &a, uint32_t s, uint32_t row0,
-                                uint32_t rows, uint32_t rows_tile, uint32_t keys, uint32_t tile) {
+template <typename Launch>
+SP_DEVICE sp_seen sp_seen_words(const Launch &a, uint32_t s, uint32_t row0, uint32_t rows,
+                                uint32_t rows_tile, uint32_t keys, uint32_t tile) {
   const uint32_t lane = (uint32_t)sp_lane();
   sp_seen seen;
   SP_UNROLL
@@ -238,12 +239,14 @@ struct sp_attention_tile {
     return top[half] == -INFINITY ? 0.0f : top[half];
   }
 
-  /* The weights of score tile n of a row, in bf16; summed as rounded. */
+  /* The weights of score tile n of a row, in bf16; summed as rounded, or where kExact as they were. */
+  template <bool kExact>
   __device__ __forceinline__ uint32_t weigh(const float *score, int half, float scale,
                                             float scaled_center) {
-    uint32_t pair = sp_pack_bf16(sp_exp2(fmaf(score[0], scale, -scaled_center)),
-                                 sp_exp2(fmaf(score[1], scale, -scaled_center)));
-    sum[half] += sp_bf16_low(pair) + sp_bf16_high(pair);
+    const float low = sp_exp2(fmaf(score[0], scale, -scaled_center));
+    const float high = sp_exp2(fmaf(score[1], scale, -scaled_center));
+    const uint32_t pair = sp_pack_bf16(low, high);
+    sum[half] += kExact ? low + high : sp_bf16_low(pair) + sp_bf16_high(pair);
     return pair;
   }
 
@@ -251,9 +254,18 @@ struct sp_attention_tile {
   __device__ __forceinline__ void add_keys(SharedPtr<sp_bf16> k, SharedPtr<sp_bf16> v,
                                            uint32_t keys, const sp_seen &seen, float scale,
                                            bool first_tile) {
+    add_keys_adjusted<false>(k, v, keys, seen, scale, first_tile, [](float[8][4]) {});
+  }
+
+  /* adjust(score) comes between the scores and what is made of them. */
+  template <bool kExact, typename Adjust>
+  __device__ __forceinline__ void add_keys_adjusted(SharedPtr<sp_bf16> k, SharedPtr<sp_bf16> v,
+                                                    uint32_t keys, const sp_seen &seen, float scale,
+                                                    bool first_tile, Adjust adjust) {
     const uint32_t lane = (uint32_t)sp_lane();
     float score[8][4];
     score_keys(k, keys, score);
+    adjust(score);
     move_top(score, keys, seen, scale, first_tile);
     const float shift[2] = {center(0) * scale, center(1) * scale};
     SP_UNROLL
@@ -262,7 +274,7 @@ struct sp_attention_tile {
         uint32_t a[4];
         SP_UNROLL
         for (int i = 0; i < 4; i++) { /* in the order of an a fragment */
-          a[i] = weigh(score[2 * pair + i / 2] + i % 2 * 2, i % 2, scale, shift[i % 2]);
+          a[i] = weigh<kExact>(score[2 * pair + i / 2] + i % 2 * 2, i % 2, scale, shift[i % 2]);
         }
         SharedPtr<sp_bf16> v_row = row_of(v, pair * 16 + lane % 16, keys) + lane / 16 * 8;
         SP_UNROLL
@@ -277,9 +289,8 @@ struct sp_attention_tile {
   }
 
   /* Divides and writes the tile over its queries in shared memory, then as whole rows to row0. */
-  template <bool kWide>
-  __device__ __forceinline__ void store(const sp_attention_launch &a, uint32_t row0,
-                                        uint32_t head) {
+  template <bool kWide, typename Launch>
+  __device__ __forceinline__ void store(const Launch &a, uint32_t row0, uint32_t head) {
     const uint32_t lane = (uint32_t)sp_lane();
     sp_sync_warp(); /* the queries are read */
     SP_UNROLL

@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(SP_NORM_WARPS * 32)
   if (row < rows) {
     size_t at = row * norm.d;
     Sum source = {words + (size_t)ids[row] * norm.d, positions + (size_t)places[row] * norm.d};
-    sp_norm_row<T, kSteps>(source, norm, res + at, act + at);
+    sp_norm_row<T, kSteps>(source, norm, sp_norm_out<T>{res + at, act + at});
   }
 }
 

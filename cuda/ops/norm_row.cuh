@@ -27,13 +27,23 @@ SP_DEVICE void sp_norm_finish(const sp_cuda_norm &norm, size_t i, float mean, fl
   }
 }
 
-template <int kCount, typename T>
-SP_DEVICE void sp_norm_store(size_t i, const float v[kCount], float *res, T *act) {
-  sp_store_some<kCount>(res + i, v);
-  if (static_cast<const void *>(act) != res) {
-    sp_store_some<kCount>(act + i, v);
+/* Where a row goes: what norm_row.cuh tells of it.  `take` gives the elements before the norm, `store`
+ * those behind it; `statistics` comes before either, in every lane. */
+template <typename T>
+struct sp_norm_out {
+  float *res;
+  T *act; /* may be res where T is f32 */
+  SP_DEVICE_MEMBER void statistics(float, float) const {}
+  template <int kCount>
+  SP_DEVICE_MEMBER void take(size_t, const float *) const {}
+  template <int kCount>
+  SP_DEVICE_MEMBER void store(size_t i, const float v[kCount]) const {
+    sp_store_some<kCount>(res + i, v);
+    if (static_cast<const void *>(act) != res) {
+      sp_store_some<kCount>(act + i, v);
+    }
   }
-}
+};
 
 template <int kCount>
 SP_DEVICE float sp_norm_sum(const float v[kCount], float sum) {
@@ -59,10 +69,9 @@ SP_DEVICE float sp_norm_scale(const sp_cuda_norm &norm, float squares) {
 }
 
 /* `source.load<kCount>(i, v)` gives elements i .. i + kCount - 1 of the row.  Elements are written
- * by the lane that read them, after its last read: res and act may be what the source reads. */
-template <typename T, int kSteps, typename Source>
-SP_DEVICE void sp_norm_row_kept(const Source &source, const sp_cuda_norm &norm, float *res,
-                                T *act) {
+ * by the lane that read them, after its last read: what `to` writes may be what the source reads. */
+template <typename T, int kSteps, typename Source, typename Sink>
+SP_DEVICE void sp_norm_row_kept(const Source &source, const sp_cuda_norm &norm, const Sink &to) {
   constexpr int kCount = kWide<T>;
   size_t first = (size_t)sp_lane() * kCount;
   float t[kSteps][kCount], sum = 0.0f, squares = 0.0f;
@@ -82,19 +91,20 @@ SP_DEVICE void sp_norm_row_kept(const Source &source, const sp_cuda_norm &norm, 
     }
   }
   float scale = sp_norm_scale(norm, squares);
+  to.statistics(mean, scale);
   SP_UNROLL
   for (int s = 0; s < kSteps; s++) {
     size_t i = first + (size_t)s * 32 * kCount;
     if (i < norm.d) {
+      to.template take<kCount>(i, t[s]);
       sp_norm_finish<kCount>(norm, i, mean, scale, t[s]);
-      sp_norm_store<kCount>(i, t[s], res, act);
+      to.template store<kCount>(i, t[s]);
     }
   }
 }
 
-template <typename T, int kCount, typename Source>
-SP_DEVICE void sp_norm_row_reread(const Source &source, const sp_cuda_norm &norm, float *res,
-                                  T *act) {
+template <int kCount, typename Source, typename Sink>
+SP_DEVICE void sp_norm_row_reread(const Source &source, const sp_cuda_norm &norm, const Sink &to) {
   size_t first = (size_t)sp_lane() * kCount;
   float t[kCount], sum = 0.0f, squares = 0.0f;
   for (size_t i = first; i < norm.d; i += 32 * kCount) {
@@ -107,20 +117,22 @@ SP_DEVICE void sp_norm_row_reread(const Source &source, const sp_cuda_norm &norm
     squares = sp_norm_squares<kCount>(t, mean, squares);
   }
   float scale = sp_norm_scale(norm, squares);
+  to.statistics(mean, scale);
   for (size_t i = first; i < norm.d; i += 32 * kCount) {
     source.template load<kCount>(i, t);
+    to.template take<kCount>(i, t);
     sp_norm_finish<kCount>(norm, i, mean, scale, t);
-    sp_norm_store<kCount>(i, t, res, act);
+    to.template store<kCount>(i, t);
   }
 }
 
 /* kSteps > 0: as many in registers; 0: wide and read again; -1: one by one. */
-template <typename T, int kSteps, typename Source>
-SP_DEVICE void sp_norm_row(const Source &source, const sp_cuda_norm &norm, float *res, T *act) {
+template <typename T, int kSteps, typename Source, typename Sink>
+SP_DEVICE void sp_norm_row(const Source &source, const sp_cuda_norm &norm, const Sink &to) {
   if constexpr (kSteps > 0) {
-    sp_norm_row_kept<T, kSteps>(source, norm, res, act);
+    sp_norm_row_kept<T, kSteps>(source, norm, to);
   } else {
-    sp_norm_row_reread<T, kSteps == 0 ? kWide<T> : 1>(source, norm, res, act);
+    sp_norm_row_reread<kSteps == 0 ? kWide<T> : 1>(source, norm, to);
   }
 }
 

@@ -4,6 +4,7 @@
 static const struct sp_command *const children[] = {&sp_command_bench_engine,
                                                     &sp_command_bench_savings,
                                                     &sp_command_bench_masks,
+                                                    &sp_command_bench_lists,
                                                     &sp_command_bench_replay,
                                                     &sp_command_bench_io,
                                                     &sp_command_bench_wer,

@@ -17,6 +17,7 @@ static const struct sp_command *const children[] = {
     &sp_command_convert,
     &sp_command_model,
     &sp_command_masks,
+    &sp_command_vocab,
     &sp_command_train,
     &sp_command_env,
     &sp_command_bench,

@@ -251,17 +251,8 @@ static enum sp_status open_group(const struct reader *r, const struct sp_data_in
                                  const struct sp_data_group *group, struct sp_archive **archive,
                                  struct sp_error *err) {
   const char *const *files = input->files + group->from;
-  SP_TRY(sp_archive_open(files, group->n, input->format, archive, err));
-  enum sp_archive_format format = sp_archive_get_format(*archive);
-  if (!is_mlm(r) || format == SP_FORMAT_TEXT) {
-    return SP_OK;
-  }
-  sp_archive_close(*archive);
-  *archive = NULL;
-  return sp_fail(err, SP_EINPUT,
-                 "%s: mlm reads text, one sentence a line, and this looks like %s (--format text "
-                 "reads it as text)",
-                 files[0], sp_archive_format_name(format));
+  return is_mlm(r) ? sp_archive_open_text(files[0], input->format, archive, err)
+                   : sp_archive_open(files, group->n, input->format, archive, err);
 }
 
 static enum sp_status read_group(struct reader *r, const struct sp_data_input *input,

@@ -36,8 +36,8 @@ INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
                          ::testing::Values("score", "rescore", "tune", "wer", "compare", "report",
                                            "plan", "verify", "cat", "convert", "model", "masks",
                                            "env", "bench", "bench engine", "bench savings",
-                                           "bench masks", "bench replay", "bench io", "bench wer",
-                                           "bench tune", "help", "man", "completion"));
+                                           "bench masks", "bench lists", "bench replay", "bench io",
+                                           "bench wer", "bench tune", "help", "man", "completion"));
 
 TEST(Help, ListsEveryCommandAndEveryExitCode) {
   Said said = Program("help");

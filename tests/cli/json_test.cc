@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <tuple>
 
 #include "tables.h"
 
@@ -206,6 +208,48 @@ TEST_F(JsonTest, BenchEngineOfALookaheadModel) {
   EXPECT_GT(json_real_value(Member(ParseJson(said.out), "copies_per_s")), 0);
 }
 
+TEST_F(JsonTest, BenchLists) {
+  const std::string command = "bench lists --dtype f32 --threads 2 --model " + Path("model") + " ";
+  Said said = Program(command + "--json --method pll,maskless " + Path("dev.jsonl"));
+  ASSERT_EQ(said.code, 0) << said.err;
+  Json json = ParseJson(said.out);
+  ExpectHead(json, "bench lists");
+  EXPECT_EQ(Integer(json, "lists"), 40);
+  EXPECT_EQ(Integer(json, "hyps"), 120);
+  Json plan = ParseJson(Program("plan --json --model " + Path("model") + " " + Path("dev.jsonl")).out);
+  EXPECT_EQ(Integer(json, "tokens"), Integer(plan, "counts.tokens")) << "the warm-up is left out";
+  EXPECT_EQ(String(json, "mask"), "full");
+  double least = 0;
+  for (const char *at : {"p50", "p95", "p99", "max"}) {
+    double value = json_real_value(Member(json, std::string("list_ms.") + at));
+    EXPECT_TRUE(value > 0 && value >= least) << at;
+    least = value;
+  }
+  double mean = json_real_value(Member(json, "list_ms.mean"));
+  double rate = json_real_value(Member(json, "hyps_per_second"));
+  EXPECT_TRUE(mean > 0 && mean <= least);
+  EXPECT_TRUE(std::abs(rate * mean * 40 / 1e3 - 120) <= 1e-6) << rate << " " << mean;
+  Said limited = Program(command + "--limit 1 --batch-tokens 1 " + Path("dev.jsonl"));
+  ASSERT_EQ(limited.code, 0) << limited.err;
+  EXPECT_NE(limited.out.find("1 list, 3 hypotheses"), std::string::npos) << limited.out;
+  EXPECT_NE(limited.out.find("p99"), std::string::npos);
+}
+
+TEST_F(JsonTest, BenchListsRefuses) {
+  const std::string command = "bench lists --model " + Path("model") + " ";
+  WriteFile(Path("none.jsonl"), "{\"id\":\"x\",\"hyps\":[]}\n");
+  for (auto [arguments, code, reason] :
+       {std::tuple(std::string(), 2, "an ARCHIVE is missing"),
+        std::tuple("--shard-utts 3 " + Path("dev.jsonl"), 2, "every list is scored alone"),
+        std::tuple("--method cls " + Path("dev.jsonl"), 4, "cls"),
+        std::tuple(Path("none.jsonl"), 3, "nothing to score")}) {
+    Said said = Program(command + arguments);
+    EXPECT_EQ(said.code, code) << arguments << said.err;
+    EXPECT_NE(said.err.find(reason), std::string::npos) << said.err;
+  }
+  EXPECT_EQ(Program("bench lists " + Path("dev.jsonl")).code, 2);
+}
+
 TEST_F(JsonTest, BenchReplay) {
   Said said = Program(
       "bench replay --json --dtype f32 --length 9 --hyps 4 --period 2 --mask causal --force-mask"
@@ -357,7 +401,7 @@ TEST_F(JsonTest, EveryResultCanBeAnObject) {
 
 TEST_F(JsonTest, AFailedBenchIsAnObjectToo) {
   for (const std::string command : {"engine --length 5", "savings --length 5", "masks --length 5",
-                                    "replay --length 5", "io dev.jsonl"}) {
+                                    "replay --length 5", "io dev.jsonl", "lists dev.jsonl"}) {
     Said said = Program("bench " + command + " --json --model " + Path("none"));
     EXPECT_EQ(said.code, 4);
     Json json = ParseJson(said.out);

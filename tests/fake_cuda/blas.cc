@@ -1,6 +1,7 @@
 // blas.cc - the functions of cuBLASLt that the glue calls: plain loops, sums in f32 and in order.
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -27,7 +28,7 @@ struct Layout {
   int64_t ld;
 };
 struct Desc {
-  uint32_t transposed_a, epilogue;
+  uint32_t transposed_a, transposed_b, epilogue;
   const void *bias;
 };
 struct Algorithm {
@@ -74,11 +75,14 @@ size_t LayoutBytes(const Layout &layout) {
          TypeBytes(layout.type);
 }
 
-std::vector<float> Columns(const void *data, const Layout &layout) {
+// The matrix with its summed dimension lying together: that of the rows, or of the columns where
+// `along_columns`.
+std::vector<float> Sums(const void *data, const Layout &layout, bool along_columns) {
   std::vector<float> out(layout.rows * layout.columns);
   for (size_t c = 0; c < layout.columns; c++) {
     for (size_t r = 0; r < layout.rows; r++) {
-      out[c * layout.rows + r] = ReadAt(data, layout.type, c * static_cast<size_t>(layout.ld) + r);
+      size_t at = along_columns ? r * layout.columns + c : c * layout.rows + r;
+      out[at] = ReadAt(data, layout.type, c * static_cast<size_t>(layout.ld) + r);
     }
   }
   return out;
@@ -92,7 +96,7 @@ float Activate(uint32_t epilogue, float x) {
   return x;
 }
 
-// A product, with everything that it needs when it runs.
+// A product, with everything that it needs when it runs. Operands as the descriptor turns them.
 struct Product {
   Desc desc;
   Layout a_layout, b_layout, d_layout;
@@ -100,30 +104,58 @@ struct Product {
   const void *a, *b, *c;
   void *d;
   int device;
+  uint32_t parts;  // of every sum
+  void *workspace;
+
+  // What is summed over, as either operand has it.
+  size_t SummedOfA() const {
+    return desc.transposed_a ? a_layout.rows : a_layout.columns;
+  }
+  size_t SummedOfB() const {
+    return desc.transposed_b ? b_layout.columns : b_layout.rows;
+  }
 };
 
+size_t PartsBytes(const Layout &d, uint32_t parts) {
+  return parts > 1 ? d.rows * d.columns * sizeof(float) * parts : 0;
+}
+
 bool HasMemory(const Product &p) {
-  size_t out = LayoutBytes(p.d_layout);
+  size_t out = LayoutBytes(p.d_layout), parts = PartsBytes(p.d_layout, p.parts);
   bool bias = p.desc.epilogue == CUBLASLT_EPILOGUE_DEFAULT ||
               IsDeviceMemory(p.desc.bias, p.d_layout.rows * TypeBytes(p.d_layout.type), p.device);
-  return bias && IsDeviceMemory(p.a, LayoutBytes(p.a_layout), p.device) &&
+  bool room = parts == 0 || TheMachine().options.divided_sums ||
+              IsDeviceMemory(p.workspace, parts, p.device);
+  return bias && room && IsDeviceMemory(p.a, LayoutBytes(p.a_layout), p.device) &&
          IsDeviceMemory(p.b, LayoutBytes(p.b_layout), p.device) &&
          IsDeviceMemory(p.d, out, p.device) && (p.beta == 0 || IsDeviceMemory(p.c, out, p.device));
+}
+
+// In order, or by parts that are added in order.
+float Dot(const float *a, const float *b, size_t k, uint32_t parts) {
+  size_t each = (k + parts - 1) / parts;
+  float sum = 0;
+  for (size_t first = 0; first < k; first += each) {
+    float part = 0;
+    for (size_t i = first; i < std::min(first + each, k); i++)
+      part += a[i] * b[i];
+    sum += part;
+  }
+  return sum;
 }
 
 cudaError_t Run(const Product &p) {
   if (!HasMemory(p))
     return Mistake("cublasLtMatmul with memory that is no device's, freed, or too small");
-  std::vector<float> a = Columns(p.a, p.a_layout), b = Columns(p.b, p.b_layout);
-  size_t n = p.d_layout.rows, k = p.a_layout.rows;
+  std::vector<float> a = Sums(p.a, p.a_layout, !p.desc.transposed_a);
+  std::vector<float> b = Sums(p.b, p.b_layout, p.desc.transposed_b);
+  size_t k = p.SummedOfA();
   uint64_t type = p.d_layout.type;
   for (size_t r = 0; r < p.d_layout.columns; r++) {
-    for (size_t j = 0; j < n; j++) {
-      float sum = 0;
-      for (size_t i = 0; i < k; i++)
-        sum += a[j * k + i] * b[r * k + i];
+    for (size_t j = 0; j < p.d_layout.rows; j++) {
       size_t at = r * static_cast<size_t>(p.d_layout.ld) + j;
-      float value = p.alpha * sum + (p.beta != 0 ? p.beta * ReadAt(p.c, type, at) : 0);
+      float value = p.alpha * Dot(&a[j * k], &b[r * k], k, p.parts) +
+                    (p.beta != 0 ? p.beta * ReadAt(p.c, type, at) : 0);
       if (p.desc.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
         value += ReadAt(p.desc.bias, type, j);
       WriteAt(p.d, type, at, Activate(p.desc.epilogue, value));
@@ -133,15 +165,21 @@ cudaError_t Run(const Product &p) {
 }
 
 bool Fit(const Product &p) {
-  return p.desc.transposed_a && p.a_layout.rows == p.b_layout.rows &&
-         p.a_layout.columns == p.d_layout.rows && p.b_layout.columns == p.d_layout.columns &&
+  size_t m = p.desc.transposed_a ? p.a_layout.columns : p.a_layout.rows;
+  size_t n = p.desc.transposed_b ? p.b_layout.rows : p.b_layout.columns;
+  auto whole = [](const Layout &l) {
+    return l.rows > 0 && l.columns > 0 && static_cast<uint64_t>(l.ld) >= l.rows;
+  };
+  return whole(p.a_layout) && whole(p.b_layout) && whole(p.d_layout) &&
+         p.SummedOfA() == p.SummedOfB() && m == p.d_layout.rows && n == p.d_layout.columns &&
          p.a_layout.type == p.b_layout.type &&
          (p.d_layout.type == p.a_layout.type || p.d_layout.type == CUDA_R_32F);
 }
 
-cublasLtMatmulHeuristicResult_t Proposal(uint32_t split_k, size_t workspace, uint32_t tile) {
+cublasLtMatmulHeuristicResult_t Proposal(uint32_t split_k, uint32_t scheme, size_t workspace,
+                                         uint32_t tile) {
   cublasLtMatmulHeuristicResult_t result{};
-  Close(Algorithm{21, tile, split_k, split_k > 1 ? 2u : 0u, 0, 0, 4}, &result.algo);
+  Close(Algorithm{21, tile, split_k, scheme, 0, 0, 4}, &result.algo);
   result.workspaceSize = workspace;
   result.state = CUBLAS_STATUS_SUCCESS;
   result.wavesCount = 1;
@@ -198,7 +236,7 @@ cublasStatus_t cublasLtMatrixLayoutInit(cublasLtMatrixLayout_t layout, cudaDataT
 cublasStatus_t cublasLtMatmulDescInit(cublasLtMatmulDesc_t desc, cublasComputeType_t,
                                       cudaDataType_t) {
   Lock lock(TheMachine().mutex);
-  Close(Desc{0, CUBLASLT_EPILOGUE_DEFAULT, nullptr}, desc);
+  Close(Desc{0, 0, CUBLASLT_EPILOGUE_DEFAULT, nullptr}, desc);
   return Status(Begin("cublasLtMatmulDescInit", kHost));
 }
 
@@ -208,6 +246,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
   Lock lock(TheMachine().mutex);
   Desc open = Open<Desc>(desc);
   void *to = which == CUBLASLT_MATMUL_DESC_TRANSA     ? static_cast<void *>(&open.transposed_a)
+             : which == CUBLASLT_MATMUL_DESC_TRANSB   ? static_cast<void *>(&open.transposed_b)
              : which == CUBLASLT_MATMUL_DESC_EPILOGUE ? static_cast<void *>(&open.epilogue)
                                                       : static_cast<void *>(&open.bias);
   memcpy(to, value, bytes);
@@ -247,11 +286,13 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
   return Status(Begin("cublasLtMatmulPreferenceSetAttribute", kHost));
 }
 
-// Two that a caller who wants one fixed order of sums must pass over, then the one to take.
+// Two that a caller who wants one fixed order of sums must pass over, one with divided sums for
+// whom it is enough that they are added in order and has room for them, then the one for all
+// others.
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t,
-                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t,
-                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatmulPreference_t, int wanted,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t preference, int wanted,
                                               cublasLtMatmulHeuristicResult_t results[],
                                               int *found) {
   Machine &m = TheMachine();
@@ -259,15 +300,21 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   cudaError_t error = Begin("cublasLtMatmulAlgoGetHeuristic", handle->device);
   if (error != cudaSuccess)
     return Status(error);
-  Layout weight = Open<Layout>(a);
-  bool unaligned = weight.type == CUDA_R_16BF && (weight.rows % 8 || weight.columns % 8);
-  if (wanted < 3 || m.options.refuse_all || (unaligned && m.options.refuse_unaligned))
+  Layout weight = Open<Layout>(a), out = Open<Layout>(d);
+  bool unaligned =
+      weight.type == CUDA_R_16BF && (weight.ld % 8 || Open<Layout>(b).ld % 8 ||
+                                     static_cast<size_t>(out.ld) * TypeBytes(out.type) % 16);
+  if (wanted < 4 || m.options.refuse_all || (unaligned && m.options.refuse_unaligned))
     return CUBLAS_STATUS_NOT_SUPPORTED;
   uint32_t tile = static_cast<uint32_t>(weight.rows * 31 + weight.columns) % 97;
-  results[0] = Proposal(4, 0, tile);
-  results[1] = Proposal(1, 4096, tile);
-  results[2] = Proposal(1, 0, tile);
-  *found = 3;
+  size_t parts = PartsBytes(out, 3);
+  results[0] = Proposal(4, CUBLASLT_REDUCTION_SCHEME_INPLACE, 0, tile);
+  results[1] = Proposal(1, CUBLASLT_REDUCTION_SCHEME_NONE, 4096, tile);
+  results[2] = Proposal(3, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, parts, tile);
+  results[3] = Proposal(1, CUBLASLT_REDUCTION_SCHEME_NONE, 0, tile);
+  if (parts > preference->workspace)
+    results[2] = results[3];
+  *found = 4;
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -288,8 +335,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                               const void *a, cublasLtMatrixLayout_t a_layout, const void *b,
                               cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
                               cublasLtMatrixLayout_t, void *d, cublasLtMatrixLayout_t d_layout,
-                              const cublasLtMatmulAlgo_t *algo, void *, size_t,
-                              cudaStream_t stream) {
+                              const cublasLtMatmulAlgo_t *algo, void *workspace,
+                              size_t workspace_bytes, cudaStream_t stream) {
   Machine &m = TheMachine();
   Lock lock(m.mutex);
   if (!m.objects.count(handle) || !IsLive(stream) || stream->device != handle->device ||
@@ -298,6 +345,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   cudaError_t error = Begin("cublasLtMatmul", stream->device);
   if (error != cudaSuccess)
     return Status(error);
+  Algorithm algorithm = Open<Algorithm>(algo);
   Product p{Open<Desc>(desc),
             Open<Layout>(a_layout),
             Open<Layout>(b_layout),
@@ -308,12 +356,16 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
             b,
             c,
             d,
-            stream->device};
+            stream->device,
+            algorithm.split_k,
+            workspace};
   memcpy(&p.alpha, alpha, sizeof p.alpha);
   memcpy(&p.beta, beta, sizeof p.beta);
-  bool whole = Open<Algorithm>(algo).split_k == 1 || TheMachine().options.divided_sums;
-  if (!Fit(p) || !whole)
-    return Status(Mistake("cublasLtMatmul with shapes that do not fit, or a divided sum"));
+  bool ordered =
+      algorithm.split_k == 1 || (algorithm.scheme == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE &&
+                                 PartsBytes(p.d_layout, algorithm.split_k) <= workspace_bytes);
+  if (!Fit(p) || !(ordered || m.options.divided_sums))
+    return Status(Mistake("cublasLtMatmul with shapes that do not fit, or a sum without order"));
   Queue(stream, [=]() { return Run(p); });
   return CUBLAS_STATUS_SUCCESS;
 }

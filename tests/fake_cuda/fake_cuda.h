@@ -56,6 +56,7 @@ size_t LiveBytes();        // of device and pinned memory
 void ForbidAllocation(bool forbid);
 uint64_t LateAllocations();  // on a device, after its first kernel
 uint64_t Broadcasts();       // ncclBroadcast calls
+uint64_t Transfers();        // ncclSend and ncclRecv calls
 uint64_t PeerCopies();
 uint64_t Mistakes();  // of a tolerant machine
 

@@ -98,7 +98,7 @@ void Reset(const Options &options) {
   m.streams.clear();
   m.objects.clear();
   m.devices.clear();
-  m.calls = m.work = m.done = m.broadcasts = m.peer_copies = m.mistakes = m.late = 0;
+  m.calls = m.work = m.done = m.broadcasts = m.transfers = m.peer_copies = m.mistakes = m.late = 0;
   m.allocation_forbidden = false;
   m.failed_call.clear();
   current_device = 0;
@@ -121,6 +121,10 @@ std::string FailedCall() {
 uint64_t Broadcasts() {
   Lock lock(TheMachine().mutex);
   return TheMachine().broadcasts;
+}
+uint64_t Transfers() {
+  Lock lock(TheMachine().mutex);
+  return TheMachine().transfers;
 }
 uint64_t PeerCopies() {
   Lock lock(TheMachine().mutex);
@@ -261,17 +265,23 @@ void Queue(CUstream_st *stream, std::function<cudaError_t()> work) {
   stream->work.push_back(std::move(work));
 }
 
-cudaError_t Drain(CUstream_st *stream) {
+cudaError_t DrainUntil(CUstream_st *stream, const bool *done) {
   Machine &m = TheMachine();
   Device &device = m.devices[static_cast<size_t>(stream->device)];
-  while (!stream->work.empty() && device.lost == cudaSuccess) {
+  while (!stream->work.empty() && device.lost == cudaSuccess && !*done) {
     std::function<cudaError_t()> work = std::move(stream->work.front());
     stream->work.pop_front();
     cudaError_t error = ++m.done == m.options.fail_work ? cudaErrorLaunchFailure : work();
     device.lost = error;
   }
-  stream->work.clear();
-  return SetError(device.lost);
+  if (device.lost != cudaSuccess)
+    stream->work.clear();
+  return device.lost;
+}
+
+cudaError_t Drain(CUstream_st *stream) {
+  const bool never = false;
+  return SetError(DrainUntil(stream, &never));
 }
 
 cudaError_t DrainDevice(int device) {

@@ -3,7 +3,7 @@
 #
 # usage: bash tests/gpu/run.sh [--tests | --sanitizers] [BUILD_DIR]
 #   BUILD_DIR      holds bin/gpu_*_test (build/portable or else build/release)
-#   --tests        ops, golden scores and repeatability alone
+#   --tests        ops, training ops, golden scores and repeatability alone
 #   --sanitizers   compute-sanitizer's four tools over the op tests alone
 # Exit code 5: no usable GPU, or with --sanitizers no compute-sanitizer. 1: something failed.
 set -euo pipefail
@@ -38,7 +38,7 @@ print(":".join(sorted({os.path.dirname(f) for place in nvidia.__path__
 fi
 
 if [ "$what" != sanitizers ]; then
-  for program in gpu_ops_test gpu_scores_test gpu_engine_test; do
+  for program in gpu_ops_test gpu_train_ops_test gpu_scores_test gpu_engine_test; do
     echo "== $program"
     "$bin/$program" --gtest_brief=1 --gtest_filter=-Registry.* || failed=1
   done
@@ -53,8 +53,10 @@ if [ "$what" != tests ]; then
   else
     for tool in memcheck racecheck initcheck synccheck; do
       echo "== compute-sanitizer $tool"
-      "$sanitizer" --tool "$tool" --error-exitcode 1 "$bin/gpu_ops_test" --gtest_brief=1 \
-        --gtest_filter=-Registry.* || failed=1
+      for program in gpu_ops_test gpu_train_ops_test; do
+        "$sanitizer" --tool "$tool" --error-exitcode 1 "$bin/$program" --gtest_brief=1 \
+          --gtest_filter=-Registry.* || failed=1
+      done
     done
   fi
 fi

@@ -293,7 +293,7 @@ TEST_F(MlmData, BadInputIsNamed) {
   ExpectFault(Open(SP_OBJECTIVE_MLM, {scratch_ / "absent.txt"}), SP_EIO, "absent.txt");
   ExpectFault(
       Open(SP_OBJECTIVE_MLM, {File("e.jsonl", "{\"id\":\"a\",\"hyps\":[{\"text\":\"x\"}]}\n")}),
-      SP_EINPUT, "looks like jsonl");
+      SP_EINPUT, "this looks like jsonl");
   ExpectFault(Open(SP_OBJECTIVE_MLM, {good}, {}, {File("f.txt", "")}), SP_EINPUT, "f.txt");
   settings_.holdout_every = 10;
   ExpectFault(Open(SP_OBJECTIVE_MLM, {good}), SP_EINPUT, "too short to hold out");

@@ -149,7 +149,6 @@ static inline void sp_tile_score(struct sp_tile *t) {
                            .b = t->k,
                            .c = t->weight,
                            .a_stride = t->width,
-                           .a_step = 1,
                            .b_stride = SP_CPU_KEY_TILE,
                            .c_stride = SP_CPU_KEY_TILE,
                            .depth = t->dim};
@@ -176,7 +175,6 @@ static inline void sp_tile_mix(struct sp_tile *t, const uint64_t *seen, bool fir
                          .b = t->v,
                          .c = t->out,
                          .a_stride = SP_CPU_KEY_TILE,
-                         .a_step = 1,
                          .b_stride = t->width,
                          .c_stride = t->width,
                          .depth = t->keys,

@@ -152,7 +152,6 @@ static void run_panel(const float *staged, size_t stride, size_t rows, const flo
         .b = panel + i * SP_MICRO_COLUMNS,
         .c = sums,
         .a_stride = stride,
-        .a_step = 1,
         .b_stride = SP_MICRO_COLUMNS,
         .c_stride = SP_MICRO_COLUMNS,
         .depth = k - i < DEPTH ? k - i : DEPTH,

@@ -1,7 +1,8 @@
 /* micro.h - the block product that attention and the portable matrix product are made of.
  *
  * c (rows, 2 registers) = [c +] a (rows, depth) b (depth, 2 registers), rows <= SP_MICRO_ROWS.
- * Every element is summed over depth in order, by itself: its bits do not depend on `rows`. */
+ * Every element is summed over depth in order, by itself: its bits do not depend on `rows`.  a may
+ * lie transposed, as (depth, rows). */
 #ifndef SP_CPU_MICRO_H
 #define SP_CPU_MICRO_H
 
@@ -18,12 +19,13 @@ struct sp_micro {
   const float *a, *b;
   float *c;
   size_t a_stride, b_stride, c_stride; /* floats from one row to the next */
-  size_t a_step; /* floats from one of a's columns to the next: 1; a transposed a has a_stride 1 */
   size_t depth;
-  bool add; /* to what c holds */
+  bool add;        /* to what c holds */
+  bool transposed; /* a_stride is then from one of a's columns to the next */
 };
 
-SP_VEC_INLINE void sp_micro_rows(const size_t rows, const struct sp_micro *m) {
+SP_VEC_INLINE void sp_micro_rows(const size_t rows, const bool transposed,
+                                 const struct sp_micro *m) {
   vf sum[SP_MICRO_ROWS][2];
   for (size_t r = 0; r < rows; r++) {
     sum[r][0] = m->add ? vf_load(m->c + r * m->c_stride) : (vf){0};
@@ -31,11 +33,11 @@ SP_VEC_INLINE void sp_micro_rows(const size_t rows, const struct sp_micro *m) {
   }
   const float *a = m->a;
   const float *b = m->b;
-  for (size_t i = 0; i < m->depth; i++, a += m->a_step, b += m->b_stride) {
+  for (size_t i = 0; i < m->depth; i++, b += m->b_stride) {
     vf b0 = vf_load(b);
     vf b1 = vf_load(b + SP_LANES);
     for (size_t r = 0; r < rows; r++) {
-      vf x = vf_splat(a[r * m->a_stride]);
+      vf x = vf_splat(transposed ? a[i * m->a_stride + r] : a[r * m->a_stride + i]);
       sum[r][0] = vf_fma(x, b0, sum[r][0]);
       sum[r][1] = vf_fma(x, b1, sum[r][1]);
     }
@@ -46,35 +48,43 @@ SP_VEC_INLINE void sp_micro_rows(const size_t rows, const struct sp_micro *m) {
   }
 }
 
-static inline void sp_micro_run(size_t rows, const struct sp_micro *m) {
+SP_VEC_INLINE void sp_micro_choose(size_t rows, const bool transposed, const struct sp_micro *m) {
   switch (rows) {
 #if SP_MICRO_ROWS == 8
     case 8:
-      sp_micro_rows(8, m);
+      sp_micro_rows(8, transposed, m);
       break;
     case 7:
-      sp_micro_rows(7, m);
+      sp_micro_rows(7, transposed, m);
       break;
 #endif
     case 6:
-      sp_micro_rows(6, m);
+      sp_micro_rows(6, transposed, m);
       break;
     case 5:
-      sp_micro_rows(5, m);
+      sp_micro_rows(5, transposed, m);
       break;
     case 4:
-      sp_micro_rows(4, m);
+      sp_micro_rows(4, transposed, m);
       break;
     case 3:
-      sp_micro_rows(3, m);
+      sp_micro_rows(3, transposed, m);
       break;
     case 2:
-      sp_micro_rows(2, m);
+      sp_micro_rows(2, transposed, m);
       break;
     default:
-      sp_micro_rows(1, m);
+      sp_micro_rows(1, transposed, m);
       break;
   }
+}
+
+static inline void sp_micro_run(size_t rows, const struct sp_micro *m) {
+  sp_micro_choose(rows, false, m);
+}
+
+static inline void sp_micro_run_transposed(size_t rows, const struct sp_micro *m) {
+  sp_micro_choose(rows, true, m);
 }
 
 /* c (rows, columns) over any number of rows; columns rounded up to SP_MICRO_COLUMNS. */
@@ -82,11 +92,15 @@ static inline void sp_micro_block(struct sp_micro m, size_t rows, size_t columns
   for (size_t r = 0; r < rows; r += SP_MICRO_ROWS) {
     struct sp_micro part = m;
     size_t now = rows - r < SP_MICRO_ROWS ? rows - r : SP_MICRO_ROWS;
-    part.a += r * m.a_stride;
+    part.a += m.transposed ? r : r * m.a_stride;
     for (size_t c = 0; c < columns; c += SP_MICRO_COLUMNS) {
       part.b = m.b + c;
       part.c = m.c + r * m.c_stride + c;
-      sp_micro_run(now, &part);
+      if (m.transposed) {
+        sp_micro_run_transposed(now, &part);
+      } else {
+        sp_micro_run(now, &part);
+      }
     }
   }
 }

@@ -130,7 +130,6 @@ static void run_panel(const float *a, size_t a_stride, size_t rows, const float 
         .b = b + i * b_stride,
         .c = sums,
         .a_stride = a_stride,
-        .a_step = 1,
         .b_stride = b_stride,
         .c_stride = SP_MICRO_COLUMNS,
         .depth = k - i < DEPTH ? k - i : DEPTH,

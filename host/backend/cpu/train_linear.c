@@ -2,9 +2,9 @@
  *
  * Shapes    tiles of SP_TRAIN_TILE rows; rows of the last tile beyond R are computed from whatever
  *           stands there and read by nobody
- * Parallel  forward: a task is a tile.  Backward: first tiles (d_pre, d_in, and both operands of the
- *           weight's gradient laid out for it), then blocks of the gradient's rows, each over all rows
- *           of the batch in order
+ * Parallel  forward: a task is a tile.  Backward: first tiles (d_pre, d_in, and the inputs laid out for
+ *           the weight's gradient), then blocks of that gradient's rows, each over all rows of the
+ *           batch in order
  * Numerics  products of the weight's type, summed in f32.  out is the activation of `pre` as it was
  *           rounded, so that forward and backward stand at one point.  d_pre is rounded to the type for
  *           its products, d_bias sums it before
@@ -76,6 +76,8 @@ enum sp_status sp_cpu_train_linear(struct sp_trainer *trainer,
 
 /* ---- backward ---- */
 
+#define TURNED_BYTES (SP_TRAIN_BLOCK_ROWS * SP_TRAIN_PIECE * sizeof(float))
+
 struct backward {
   struct sp_trainer *trainer;
   const struct sp_train_linear_backward_args *args;
@@ -86,8 +88,8 @@ struct backward {
   atomic_int failure;
 };
 
-/* d_pre of a tile, in d_out itself or in the thread's own memory, and its sums. */
-static const void *make_d_pre(const struct backward *op, size_t tile, size_t rows, size_t thread) {
+/* d_pre of a tile, in d_out itself or in memory of ours, and its sums. */
+static const void *make_d_pre(const struct backward *op, size_t tile, size_t rows) {
   const struct sp_train_linear_backward_args *args = op->args;
   const struct sp_train_products *products = op->trainer->products;
   size_t n = args->weight->n, at = tile * SP_TRAIN_TILE * n;
@@ -104,40 +106,38 @@ static const void *make_d_pre(const struct backward *op, size_t tile, size_t row
       .d_out_bf16 = d_out_bf16,
       .sums = (float *)products->sums.data + tile * n};
   if (!op->in_place) {
-    gradient.d_pre = (char *)products->tiles.data + thread * SP_TRAIN_TILE * n * bytes;
+    gradient.d_pre = (char *)products->d_pre.data + at * bytes;
   }
   op->trainer->kernels->tiles->gradient(&gradient);
   return op->in_place ? gradient.d_out : gradient.d_pre;
 }
 
-/* Where row `tile * SP_TRAIN_TILE` stands: its piece, the piece's rows, and the row in it. */
-struct place {
-  size_t first, piece, at; /* the piece's first row, its rows, the tile's row in it */
+/* The piece of rows that a tile is in: its first row, and how many it has room for. */
+struct piece {
+  size_t first, rows;
 };
 
-static struct place place_of(size_t tile, size_t tiles) {
+static struct piece piece_of(size_t tile, size_t tiles) {
   size_t first = tile / 2 * 2;
-  return (struct place){.first = first * SP_TRAIN_TILE,
-                        .piece = first + 1 < tiles ? SP_TRAIN_PIECE : SP_TRAIN_TILE,
-                        .at = (tile - first) * SP_TRAIN_TILE};
+  return (struct piece){.first = first * SP_TRAIN_TILE,
+                        .rows = first + 1 < tiles ? SP_TRAIN_PIECE : SP_TRAIN_TILE};
 }
 
-/* Both operands of the weight's gradient. */
-static void lay_out(const struct backward *op, size_t tile, size_t rows, const void *d_pre) {
+/* A piece of inputs in the row layout. */
+static char *packed_piece(const struct backward *op, struct piece piece) {
+  size_t columns = sp_train_padded(&op->layout, op->args->weight->k);
+  return (char *)op->trainer->products->packed.data +
+         piece.first * columns * sp_train_row_bytes(&op->layout);
+}
+
+static void pack_tile(const struct backward *op, size_t tile, size_t rows) {
   const struct sp_train_linear_backward_args *args = op->args;
-  const struct sp_train_products *products = op->trainer->products;
-  const struct sp_cpu_train_tiles *tiles = op->trainer->kernels->tiles;
-  size_t n = args->weight->n, k = args->weight->k;
-  bool bf16 = args->weight->type == SP_COMPUTE_BF16;
-  size_t bytes = sp_train_row_bytes(&op->layout);
-  struct place place = place_of(tile, sp_train_tiles(args->rows));
-  char *turned = (char *)products->turned.data + (place.first * n + place.at) * bytes;
-  char *packed =
-      (char *)products->packed.data + place.first * sp_train_padded(&op->layout, k) * bytes;
-  const char *in =
-      (const char *)args->in + tile * SP_TRAIN_TILE * k * sp_train_bytes(args->weight->type);
-  tiles->turn(&op->layout, d_pre, bf16, rows, SP_TRAIN_TILE, n, turned, place.piece);
-  tiles->pack(&op->layout, in, bf16, rows, SP_TRAIN_TILE, k, packed, place.piece, place.at);
+  enum sp_compute type = args->weight->type;
+  size_t k = args->weight->k, row = tile * SP_TRAIN_TILE;
+  struct piece piece = piece_of(tile, sp_train_tiles(args->rows));
+  op->trainer->kernels->tiles->pack(
+      &op->layout, (const char *)args->in + row * k * sp_train_bytes(type), type == SP_COMPUTE_BF16,
+      rows, SP_TRAIN_TILE, k, packed_piece(op, piece), piece.rows, row - piece.first);
 }
 
 static void backward_tile(void *arg, size_t tile, size_t thread) {
@@ -147,14 +147,14 @@ static void backward_tile(void *arg, size_t tile, size_t thread) {
   struct sp_train_products *products = op->trainer->products;
   size_t row = tile * SP_TRAIN_TILE;
   size_t rows = sp_min_size(args->rows - row, SP_TRAIN_TILE);
-  const void *d_pre = make_d_pre(op, tile, rows, thread);
+  const void *d_pre = make_d_pre(op, tile, rows);
   if (args->d_in) {
     size_t bytes = args->d_in_add ? 4 : sp_train_bytes(weight->type);
     char *d_in = (char *)args->d_in + row * weight->k * bytes;
     sp_train_note(&op->failure, products->engine->run(products->context, op->to_in, thread, d_pre,
                                                       weight->packed_backward, NULL, d_in));
   }
-  lay_out(op, tile, rows, d_pre);
+  pack_tile(op, tile, rows);
 }
 
 /* d_bias of the block's rows: tiles in order. */
@@ -170,6 +170,23 @@ static void add_bias_block(const struct backward *op, size_t first, size_t rows)
   }
 }
 
+/* Columns [first, first + columns) of a piece of d_pre, turned into the thread's memory: just before they
+ * are read, since the whole of them would leave the cache. */
+static const void *turn_block(const struct backward *op, struct piece piece, size_t first,
+                              size_t columns, size_t thread) {
+  const struct sp_train_linear_backward_args *args = op->args;
+  const struct sp_train_products *products = op->trainer->products;
+  enum sp_compute type = args->weight->type;
+  size_t n = args->weight->n;
+  const char *d_pre = op->in_place ? args->d_out : products->d_pre.data;
+  char *turned = (char *)products->tiles.data + thread * TURNED_BYTES;
+  op->trainer->kernels->tiles->turn(
+      &op->layout, d_pre + (piece.first * n + first) * sp_train_bytes(type),
+      type == SP_COMPUTE_BF16, n, sp_min_size(args->rows - piece.first, piece.rows), piece.rows,
+      columns, turned, piece.rows);
+  return turned;
+}
+
 static void backward_block(void *arg, size_t task, size_t thread) {
   struct backward *op = arg;
   const struct sp_train_weight *weight = op->args->weight;
@@ -177,15 +194,13 @@ static void backward_block(void *arg, size_t task, size_t thread) {
   size_t first = task * SP_TRAIN_BLOCK_ROWS, tiles = sp_train_tiles(op->args->rows);
   size_t rows = sp_min_size(weight->n - first, SP_TRAIN_BLOCK_ROWS);
   struct sp_product *const *pair = rows == SP_TRAIN_BLOCK_ROWS ? op->outer.whole : op->outer.rest;
-  size_t bytes = sp_train_row_bytes(&op->layout), columns = sp_train_padded(&op->layout, weight->k);
   for (size_t tile = 0; tile < tiles; tile += 2) {
-    struct place place = place_of(tile, tiles);
-    const char *turned = (const char *)products->turned.data +
-                         (place.first * weight->n + first * place.piece) * bytes;
-    const char *packed = (const char *)products->packed.data + place.first * columns * bytes;
-    sp_train_note(&op->failure, products->engine->run(
-                                    products->context, pair[place.piece == SP_TRAIN_TILE], thread,
-                                    turned, packed, NULL, op->args->d_weight + first * weight->k));
+    struct piece piece = piece_of(tile, tiles);
+    const void *turned = turn_block(op, piece, first, rows, thread);
+    enum sp_status status = products->engine->run(
+        products->context, pair[piece.rows == SP_TRAIN_TILE], thread, turned,
+        packed_piece(op, piece), NULL, op->args->d_weight + first * weight->k);
+    sp_train_note(&op->failure, status);
   }
   add_bias_block(op, first, rows);
 }
@@ -195,13 +210,15 @@ static enum sp_status backward_memory(struct sp_trainer *trainer, const struct b
   const struct sp_train_weight *weight = op->args->weight;
   struct sp_train_products *products = trainer->products;
   size_t tiles = sp_train_tiles(op->args->rows), rows = tiles * SP_TRAIN_TILE;
-  size_t bytes = sp_train_row_bytes(&op->layout);
   size_t columns = sp_train_padded(&op->layout, weight->k);
-  SP_TRY(sp_train_buffer_grow(&products->turned, sp_mul_sat(rows, weight->n) * bytes, err));
-  SP_TRY(sp_train_buffer_grow(&products->packed, sp_mul_sat(rows, columns) * bytes, err));
+  size_t packed = sp_mul_sat(rows, columns) * sp_train_row_bytes(&op->layout);
+  if (!op->in_place) {
+    size_t d_pre = sp_mul_sat(rows, weight->n) * sp_train_bytes(weight->type);
+    SP_TRY(sp_train_buffer_grow(&products->d_pre, d_pre, err));
+  }
+  SP_TRY(sp_train_buffer_grow(&products->packed, packed, err));
   SP_TRY(sp_train_buffer_grow(&products->sums, tiles * weight->n * sizeof(float), err));
-  size_t tile_bytes = SP_TRAIN_TILE * weight->n * sp_train_bytes(weight->type);
-  return sp_train_buffer_grow(&products->tiles, tile_bytes * sp_team_threads(trainer->team), err);
+  return sp_train_buffer_grow(&products->tiles, TURNED_BYTES * sp_team_threads(trainer->team), err);
 }
 
 static enum sp_status backward_products(struct sp_trainer *trainer, struct backward *op,

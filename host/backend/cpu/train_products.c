@@ -209,7 +209,7 @@ void sp_train_products_close(struct sp_trainer *trainer) {
     products->engine->destroy(products->context, product);
   }
   products->engine->close(products->context);
-  free(products->turned.data);
+  free(products->d_pre.data);
   free(products->packed.data);
   free(products->sums.data);
   free(products->exps.data);

@@ -28,7 +28,7 @@ struct sp_train_products {
   const struct sp_product_engine *engine;
   struct sp_product_context *context;
   struct sp_product *newest;
-  struct sp_train_buffer turned; /* pieces of d_pre^T (N, piece) */
+  struct sp_train_buffer d_pre;  /* (R, N) where d_out is not */
   struct sp_train_buffer packed; /* pieces of inputs in the row layout */
   struct sp_train_buffer sums;   /* (tiles, N) */
   struct sp_train_buffer exps;   /* (tiles, slabs, tile, slab) of the type */

@@ -79,7 +79,7 @@ static void gradient(const struct sp_tile_gradient *g) {
   }
 }
 
-/* Rows r and r + 1 of n bf16 columns from j on, as pairs of one lane each. */
+/* Rows r and r + 1 of `n` bf16 elements, columns from j on, as pairs of one lane each. */
 SP_VEC_INLINE vf load_pair(const uint16_t *from, size_t rows, size_t r, size_t n, size_t j,
                            size_t lanes) {
   vu pair = {0};
@@ -119,18 +119,19 @@ SP_VEC_INLINE void turn_floats(const void *from, bool bf16, size_t rows, size_t 
   }
 }
 
-static void turn(const struct sp_row_layout *layout, const void *from, bool bf16, size_t rows,
-                 size_t room, size_t n, void *to, size_t stride) {
+static void turn(const struct sp_row_layout *layout, const void *from, bool bf16,
+                 size_t from_stride, size_t rows, size_t room, size_t n, void *to,
+                 size_t to_stride) {
   size_t step = layout->bf16 ? 2 * SP_LANES : SP_LANES; /* both divide a tile */
   for (size_t r = 0; r < room; r += step) {
     for (size_t j = 0; j < n; j += SP_LANES) {
       size_t lanes = n - j < SP_LANES ? n - j : SP_LANES;
       if (layout->bf16 && lanes == SP_LANES) {
-        turn_pairs(from, rows, r, n, j, SP_LANES, to, stride);
+        turn_pairs(from, rows, r, from_stride, j, SP_LANES, to, to_stride);
       } else if (layout->bf16) {
-        turn_pairs(from, rows, r, n, j, lanes, to, stride);
+        turn_pairs(from, rows, r, from_stride, j, lanes, to, to_stride);
       } else {
-        turn_floats(from, bf16, rows, r, n, j, lanes, to, stride);
+        turn_floats(from, bf16, rows, r, from_stride, j, lanes, to, to_stride);
       }
     }
   }

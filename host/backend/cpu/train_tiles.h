@@ -34,10 +34,10 @@ struct sp_cpu_train_tiles {
   void (*activate)(enum sp_activation activation, const void *pre, bool bf16, size_t count,
                    void *out, bool out_bf16);
   void (*gradient)(const struct sp_tile_gradient *args);
-  /* to[j][r] = from[r][j] for r < room, zeros from `rows` on; to's rows are `stride` long.  Elements
-   * are as the layout wants them. */
-  void (*turn)(const struct sp_row_layout *layout, const void *from, bool bf16, size_t rows,
-               size_t room, size_t n, void *to, size_t stride);
+  /* to[j][r] = from[r][j] for r < room, zeros from `rows` on; the rows of both are strides
+   * long.  Elements are as the layout wants them. */
+  void (*turn)(const struct sp_row_layout *layout, const void *from, bool bf16, size_t from_stride,
+               size_t rows, size_t room, size_t n, void *to, size_t to_stride);
   /* Rows [at, at + room) of the layout's (k, n), zeros from at + rows on. `at` and room are even. */
   void (*pack)(const struct sp_row_layout *layout, const void *from, bool bf16, size_t rows,
                size_t room, size_t n, void *to, size_t k, size_t at);

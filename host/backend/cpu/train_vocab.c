@@ -161,7 +161,7 @@ static void lay_out(const struct vocab *op, size_t tile, size_t slab, size_t pie
   for (size_t j = 0; j < n; j++) {
     d_bias[j] += sums[j];
   }
-  tiles->turn(&op->layout, d, is_bf16(op), rows, SP_TRAIN_TILE, weight->slab,
+  tiles->turn(&op->layout, d, is_bf16(op), weight->slab, rows, SP_TRAIN_TILE, weight->slab,
               turned + at * sp_train_row_bytes(&op->layout), piece);
 }
 
