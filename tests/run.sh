@@ -96,6 +96,7 @@ check_oracles() {
   "$venv/bin/pip" install -q -r tests/oracle/requirements.txt
   "$venv/bin/python" tests/golden/tokens/check_tokens.py --tool build/release/bin/encode_tool
   "$venv/bin/python" tests/golden/check_goldens.py
+  "$venv/bin/python" tests/oracle/written_model.py --bin build/release/bin
   "$venv/bin/python" bench/lookahead/selftest.py --program build/release/secondpass
 }
 
