@@ -20,7 +20,6 @@ static enum sp_status evaluate(struct sp_training *t, struct sp_error *err) {
     t->events->eval(t->events->arg, &eval);
   }
   if (eval.best) {
-    SP_TRY(sp_training_to_host(t, false, err));
     SP_TRY(sp_training_write_model(t, err));
   }
   uint64_t patience = t->settings->patience;
@@ -72,7 +71,6 @@ static enum sp_status loop(struct sp_training *t, struct sp_error *err) {
 
 static enum sp_status finish(struct sp_training *t, struct sp_error *err) {
   if (!has_held_out(t)) {
-    SP_TRY(sp_training_to_host(t, false, err));
     SP_TRY(sp_training_write_model(t, err));
   }
   return sp_training_succeed(t, err);

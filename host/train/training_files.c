@@ -370,6 +370,8 @@ enum sp_status sp_training_log_eval(struct sp_training *t, const struct sp_train
 
 enum sp_status sp_training_write_model(struct sp_training *t, struct sp_error *err) {
   struct sp_buf path = {0};
+  SP_TRY(sp_training_to_host(t, false, err));
+  sp_training_leave_scale(t, t->host.param);
   SP_TRY(path_of(t, "model", &path, err));
   t->params->config.lookahead.tau = (float)sp_train_tau(t->settings, t->progress.step, t->steps);
   struct sp_model_content content = {
