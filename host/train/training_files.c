@@ -100,9 +100,8 @@ static enum sp_status digest_inputs(const struct sp_train_data_settings *d, json
 
 static enum sp_status data_identity(const struct sp_train_data_settings *d, json_t **out,
                                     struct sp_error *err) {
-  static const char *const objectives[] = {"mlm", "distill", "mwer", "mwed"};
   *out = json_pack("{ss so so sI so sb sI sI sf sf sf sf sI}", "objective",
-                   objectives[d->objective], "format", text(d->format), "teacher_method",
+                   sp_objective_name(d->objective), "format", text(d->format), "teacher_method",
                    text(d->teacher_method), "holdout_every", (json_int_t)d->holdout_every,
                    "first_pass", text(d->first_pass), "error_rates", d->error_rates, "max_hyps",
                    (json_int_t)d->max_hyps, "max_tokens", (json_int_t)d->max_tokens, "join_share",
