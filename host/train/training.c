@@ -90,6 +90,13 @@ static void summarize(const struct sp_training *t, uint64_t resumed_from,
                                    .early = p->early};
 }
 
+static enum sp_status work(struct sp_training *t, struct sp_error *err) {
+  SP_TRY(sp_training_to_devices(t, err));
+  SP_TRY(sp_training_open_log(t, err));
+  SP_TRY(loop(t, err));
+  return finish(t, err);
+}
+
 static enum sp_status run(struct sp_training *t, struct sp_train_summary *summary,
                           struct sp_error *err) {
   bool finished, found;
@@ -98,14 +105,9 @@ static enum sp_status run(struct sp_training *t, struct sp_train_summary *summar
   SP_TRY(sp_training_check_identity(t, &finished, err));
   SP_TRY(sp_training_load(t, &found, err));
   uint64_t from = t->progress.step;
-  if (!finished) {
-    SP_TRY(sp_training_to_devices(t, err));
-    SP_TRY(sp_training_open_log(t, err));
-    SP_TRY(loop(t, err));
-    SP_TRY(finish(t, err));
-  }
+  enum sp_status status = finished ? SP_OK : work(t, err);
   summarize(t, from, summary);
-  return SP_OK;
+  return status;
 }
 
 enum sp_status sp_training_run(const struct sp_train_settings *settings,

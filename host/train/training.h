@@ -2,7 +2,7 @@
  *
  * OUT/train.json             resolved settings, hashes of model and data, version: the run's identity.  A
  *                            directory of another identity is refused (as `score` does)
- * OUT/steps.jsonl            a line a step and a line an evaluation; cut back to the checkpoint on resume
+ * OUT/steps.jsonl            a line a step and a line an evaluation; cut back to the checkpoint's step on resume
  * OUT/state-*.sptrain        checkpoints (state.h)
  * OUT/model/                 the best model by held-out loss, or the last where nothing is held out; rounded
  *                            masks where it has a scheduler

@@ -20,10 +20,18 @@ enum sp_status sp_training_open_directory(struct sp_training *t, struct sp_error
   if (!t->settings->out) {
     return sp_fail(err, SP_EUSAGE, "train needs --out DIR");
   }
+  struct sp_buf path = {0};
+  bool existed = sp_file_exists(t->settings->out);
   SP_TRY(sp_file_make_directory(t->settings->out, err));
+  t->made = !existed;
   SP_TRY(sp_run_lock_take(t->settings->out, &t->lock, err));
   t->locked = true;
-  return SP_OK;
+  enum sp_status status = path_of(t, "train.json", &path, err);
+  if (status == SP_OK && !sp_file_exists(path.data)) {
+    status = sp_run_check_empty(t->settings->out, "train.json", err);
+  }
+  sp_buf_release(&path);
+  return status;
 }
 
 /* ---- train.json ---- */
@@ -142,10 +150,28 @@ static json_t *update_identity(const struct sp_training *t) {
 static json_t *model_identity(const struct sp_training *t) {
   char rule[SP_LOOKAHEAD_TEXT];
   sp_lookahead_print(&t->params->config.lookahead, rule, sizeof rule);
-  return json_pack("{so so ss sI ss}", "from", text(t->checkpoint ? t->checkpoint->hash : NULL),
-                   "init_layers", text(t->settings->init_layers), "lookahead", rule, "parameters",
+  return json_pack("{so so ss sb sI ss}", "from", text(t->checkpoint ? t->checkpoint->hash : NULL),
+                   "init_layers", text(t->settings->init_layers), "lookahead", rule, "lowercase",
+                   sp_tokenizer_get_info(t->tokenizer)->lowercase, "parameters",
                    (json_int_t)t->params->parameters, "save_dtype",
                    sp_dtype_name(t->settings->save_dtype));
+}
+
+/* What says how the numbers are read: the config and the vocabulary. */
+static enum sp_status digest_model(const struct sp_training *t, json_t *to, struct sp_error *err) {
+  struct sp_buf vocabulary = {0};
+  json_t *list;
+  enum sp_status status = sp_run_path(&vocabulary, t->tokenizer_from,
+                                      sp_tokenizer_get_info(t->tokenizer)->source, err);
+  if (status == SP_OK) {
+    const char *files[] = {t->config_from, vocabulary.data};
+    status = digest_files(files, 2, &list, err);
+  }
+  if (status == SP_OK) {
+    put(to, "config_and_vocabulary", list);
+  }
+  sp_buf_release(&vocabulary);
+  return status;
 }
 
 static enum sp_status make_identity(const struct sp_training *t, json_t **out,
@@ -156,7 +182,7 @@ static enum sp_status make_identity(const struct sp_training *t, json_t **out,
                    loss_identity(t->settings), "update", update_identity(t), "dtype",
                    t->settings->bf16 ? "bf16" : "f32", "device_type", t->worker[0].device->type,
                    "devices", (json_int_t)t->workers);
-  return *out ? SP_OK : sp_fail_memory(err, 4096);
+  return *out ? digest_model(t, json_object_get(*out, "model"), err) : sp_fail_memory(err, 4096);
 }
 
 /* The same object, but for what text cannot keep: as it reads back from the file. */
@@ -203,10 +229,12 @@ static enum sp_status read_identity(const struct sp_training *t, const char *pat
 
 static enum sp_status write_identity(json_t *identity, const char *path, struct sp_error *err) {
   char *out = json_dumps(identity, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-  if (!out) {
-    return sp_fail_memory(err, 4096);
+  struct sp_buf line = {0};
+  enum sp_status status = out ? sp_buf_printf(&line, err, "%s\n", out) : sp_fail_memory(err, 4096);
+  if (status == SP_OK) {
+    status = sp_file_replace(path, line.data, line.len, err);
   }
-  enum sp_status status = sp_file_replace(path, out, strlen(out), err);
+  sp_buf_release(&line);
   free(out);
   return status;
 }
@@ -240,12 +268,11 @@ enum sp_status sp_training_save(struct sp_training *t, struct sp_error *err) {
   const struct sp_train_progress *p = &t->progress;
   SP_TRY(sp_training_to_host(t, true, err));
   json_t *facts =
-      json_pack("{sI sI sI sf so sI sI sI sI sI sb}", "step", (json_int_t)p->step, "epoch",
+      json_pack("{sI sI sI sf so sI sI sI sI sb}", "step", (json_int_t)p->step, "epoch",
                 (json_int_t)p->at.epoch, "item", (json_int_t)p->at.item, "average", p->average,
                 "best_loss", isnan(p->best_loss) ? json_null() : json_real(p->best_loss),
                 "best_step", (json_int_t)p->best_step, "bad_evals", (json_int_t)p->bad_evals,
-                "tokens", (json_int_t)p->tokens, "skipped", (json_int_t)p->skipped, "log_bytes",
-                (json_int_t)p->log_bytes, "early", p->early);
+                "tokens", (json_int_t)p->tokens, "skipped", (json_int_t)p->skipped, "early", p->early);
   if (!facts) {
     return sp_fail_memory(err, 4096);
   }
@@ -257,14 +284,14 @@ enum sp_status sp_training_save(struct sp_training *t, struct sp_error *err) {
 
 static enum sp_status read_facts(struct sp_training *t, json_t *facts, struct sp_error *err) {
   struct sp_train_progress *p = &t->progress;
-  json_int_t step, epoch, item, best_step, bad, tokens, skipped, log_bytes;
+  json_int_t step, epoch, item, best_step, bad, tokens, skipped;
   json_t *best;
   int early;
-  if (json_unpack(facts, "{sI sI sI sF so sI sI sI sI sI sb}", "step", &step, "epoch", &epoch,
+  if (json_unpack(facts, "{sI sI sI sF so sI sI sI sI sb}", "step", &step, "epoch", &epoch,
                   "item", &item, "average", &p->average, "best_loss", &best, "best_step",
                   &best_step, "bad_evals", &bad, "tokens", &tokens, "skipped", &skipped,
-                  "log_bytes", &log_bytes, "early", &early) != 0 ||
-      step < 0 || epoch < 0 || item < 0 || tokens < 0 || log_bytes < 0) {
+                  "early", &early) != 0 ||
+      step < 0 || epoch < 0 || item < 0 || tokens < 0) {
     return sp_fail(err, SP_EDAMAGED, "%s: a checkpoint lacks what a run needs to go on",
                    t->settings->out);
   }
@@ -275,7 +302,6 @@ static enum sp_status read_facts(struct sp_training *t, json_t *facts, struct sp
   p->bad_evals = (uint64_t)bad;
   p->tokens = (uint64_t)tokens;
   p->skipped = (uint64_t)skipped;
-  p->log_bytes = (uint64_t)log_bytes;
   p->early = early;
   return SP_OK;
 }
@@ -295,12 +321,31 @@ enum sp_status sp_training_load(struct sp_training *t, bool *found, struct sp_er
 
 /* ---- steps.jsonl ---- */
 
+/* Bytes of the lines up to the checkpoint's step; what a killed process wrote after it is done again. */
+static off_t kept_bytes(FILE *log, uint64_t step) {
+  char *line = NULL;
+  size_t room = 0;
+  off_t kept = 0;
+  for (ssize_t len; (len = getline(&line, &room, log)) > 0 && line[len - 1] == '\n';) {
+    json_t *object = json_loadb(line, (size_t)len, 0, NULL);
+    const json_t *at = json_object_get(object, "step");
+    bool ours = json_is_integer(at) && (uint64_t)json_integer_value(at) <= step;
+    json_decref(object);
+    if (!ours) {
+      break;
+    }
+    kept += len;
+  }
+  free(line);
+  return kept;
+}
+
 enum sp_status sp_training_open_log(struct sp_training *t, struct sp_error *err) {
   struct sp_buf path = {0};
   SP_TRY(path_of(t, "steps.jsonl", &path, err));
-  bool existed = sp_file_exists(path.data);
-  t->log = fopen(path.data, existed ? "r+" : "w");
-  bool cut = t->log && ftruncate(fileno(t->log), (off_t)t->progress.log_bytes) == 0 &&
+  t->log = fopen(path.data, sp_file_exists(path.data) ? "r+" : "w+");
+  off_t kept = t->log ? kept_bytes(t->log, t->progress.step) : 0;
+  bool cut = t->log && !ferror(t->log) && ftruncate(fileno(t->log), kept) == 0 &&
              fseek(t->log, 0, SEEK_END) == 0;
   enum sp_status status = cut ? SP_OK : sp_fail_errno(err, SP_EIO, "cannot write %s", path.data);
   sp_buf_release(&path);
@@ -314,7 +359,6 @@ static enum sp_status log_line(struct sp_training *t, json_t *line, struct sp_er
     return sp_fail_memory(err, 1024);
   }
   bool written = fprintf(t->log, "%s\n", out) > 0 && fflush(t->log) == 0;
-  t->progress.log_bytes += strlen(out) + 1;
   free(out);
   return written ? SP_OK
                  : sp_fail_errno(err, SP_EIO, "cannot write %s/steps.jsonl", t->settings->out);

@@ -16,7 +16,6 @@ struct sp_train_progress {
   double average;              /* moving average of the mean latency; 0 before the first */
   double best_loss;            /* NaN before the first evaluation */
   uint64_t best_step, bad_evals, tokens, skipped;
-  uint64_t log_bytes;          /* of steps.jsonl */
   bool early;
 };
 
@@ -75,7 +74,7 @@ struct sp_training {
   uint64_t tokens_before; /* that were done before this call */
   FILE *log;
   struct sp_run_lock lock;
-  bool locked;
+  bool locked, made; /* the directory, by this call */
 };
 
 /* training_setup.c: model, data, devices, arrays. */
