@@ -117,8 +117,8 @@ Row Softmax(const Problem &p, size_t s, size_t r, size_t h) {
 }
 
 // The exact values, and in `bound` what f32 arithmetic on the same inputs may be off with outputs
-// rounded to `rounding`.
-Gradients Exact(const Problem &p, double rounding, Gradients *bound) {
+// rounded to `rounding`, and weights and their gradients rounded to `inner` before they are multiplied.
+Gradients Exact(const Problem &p, double rounding, double inner, Gradients *bound) {
   size_t width = p.Width(), dim = p.shape.dim;
   Gradients g, b;
   for (Gradients *x : {&g, &b}) {
@@ -149,7 +149,7 @@ Gradients Exact(const Problem &p, double rounding, Gradients *bound) {
           for (size_t i = 0; i < dim; i++) {
             double x = row.p[n] * p.v[row.key[n] * width + h * dim + i];
             out[i] += x;
-            out_b[i] += std::fabs(x) * off;
+            out_b[i] += std::fabs(x) * (off + inner);
           }
         }
         for (size_t i = 0; i < dim; i++) {
@@ -167,14 +167,14 @@ Gradients Exact(const Problem &p, double rounding, Gradients *bound) {
           }
           double ds = row.p[n] * (d_p - delta);
           double ds_b = std::fabs(ds) * off + row.p[n] * (d_p_b + delta_b);
-          double add = ds_b + std::fabs(ds) * count * kEps;
+          double add = ds_b + std::fabs(ds) * count * kEps, product = add + std::fabs(ds) * inner;
           for (size_t i = 0; i < dim; i++) {
             g.d_q[r * width + h * dim + i] += ds * scale * p.k[at + i];
-            b.d_q[r * width + h * dim + i] += add * scale * std::fabs(p.k[at + i]);
+            b.d_q[r * width + h * dim + i] += product * scale * std::fabs(p.k[at + i]);
             g.d_k[at + i] += ds * scale * q[i];
-            b.d_k[at + i] += add * scale * std::fabs(q[i]);
+            b.d_k[at + i] += product * scale * std::fabs(q[i]);
             g.d_v[at + i] += row.p[n] * d_out[i];
-            b.d_v[at + i] += row.p[n] * (off + count * kEps) * std::fabs(d_out[i]);
+            b.d_v[at + i] += row.p[n] * (off + inner + count * kEps) * std::fabs(d_out[i]);
           }
           if (row.cell[n] >= 0) {
             g.d_bias[static_cast<size_t>(row.cell[n])] += ds;
@@ -197,7 +197,7 @@ Gradients Exact(const Problem &p, double rounding, Gradients *bound) {
 
 double Loss(const Problem &p) {
   Gradients bound;
-  std::vector<double> out = Exact(p, 0, &bound).out;
+  std::vector<double> out = Exact(p, 0, 0, &bound).out;
   double sum = 0;
   for (size_t i = 0; i < out.size(); i++)
     sum += out[i] * p.d_out[i];
@@ -238,7 +238,7 @@ TEST(TrainAttentionReference, FiniteDifferencesAgree) {
       shape.sees = Holes;
     }
     Problem p = Make(shape, SP_COMPUTE_F32, 7);
-    Gradients bound, g = Exact(p, 0, &bound);
+    Gradients bound, g = Exact(p, 0, 0, &bound);
     auto check = [&p](std::vector<double> *x, const std::vector<double> &d, const char *what) {
       for (size_t i = 0; i < x->size(); i++) {
         const double was = (*x)[i], h = 1e-5;
@@ -381,7 +381,7 @@ class TrainAttentionTest : public TrainTest {
   void Check(const Shape &shape, const std::string &what) {
     Open(shape);
     Problem p = Make(shape, compute_, 11);
-    Gradients bound, want = Exact(p, RoundingOf(compute_), &bound);
+    Gradients bound, want = Exact(p, RoundingOf(compute_), ProductRounding(), &bound);
     Result got = Run(p);
     ExpectWithin(got.out, want.out, bound.out, what + " out");
     for (size_t i = 0; i < want.lse.size(); i++) {
