@@ -109,6 +109,9 @@ static void say_counts(const struct sp_train_data_counts *d) {
                {d->left_out, "empty or longer than the model allows: left out"},
                {d->without_ref, "without a reference: left out"},
                {d->teacher_null, "without a teacher score"}};
+  if (d->lowered) {
+    sp_say("the texts are all upper case and the vocabulary is cased: they were lowered");
+  }
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
     if (facts[i].count > 0) {
       sp_say("%s %s", sp_number(facts[i].count).text, facts[i].fact);

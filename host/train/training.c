@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "checked.h"
 #include "clock.h"
 #include "training_state.h"
 
@@ -20,7 +21,6 @@ static enum sp_status evaluate(struct sp_training *t, struct sp_error *err) {
     t->events->eval(t->events->arg, &eval);
   }
   if (eval.best) {
-    SP_TRY(sp_training_to_host(t, false, err));
     SP_TRY(sp_training_write_model(t, err));
   }
   uint64_t patience = t->settings->patience;
@@ -72,7 +72,6 @@ static enum sp_status loop(struct sp_training *t, struct sp_error *err) {
 
 static enum sp_status finish(struct sp_training *t, struct sp_error *err) {
   if (!has_held_out(t)) {
-    SP_TRY(sp_training_to_host(t, false, err));
     SP_TRY(sp_training_write_model(t, err));
   }
   return sp_training_succeed(t, err);
@@ -116,8 +115,10 @@ enum sp_status sp_training_run(const struct sp_train_settings *settings,
                                const struct sp_train_events *events,
                                struct sp_train_summary *summary, struct sp_error *err) {
   struct sp_training t;
+  struct sp_train_settings own = *settings;
+  own.batch_tokens = sp_min_size(own.batch_tokens, own.step_tokens);
   memset(&t, 0, sizeof t);
-  t.settings = settings;
+  t.settings = &own;
   t.events = events;
   enum sp_status status = run(&t, summary, err);
   sp_training_release(&t);

@@ -40,7 +40,8 @@ struct sp_train_settings {
   uint64_t steps;          /* 0: from epochs */
   double epochs;           /* with steps == 0 */
   size_t step_tokens;      /* tokens of a step over all devices and accumulated batches */
-  size_t batch_tokens;     /* of one forward pass; a step is split into batches of at most this */
+  size_t batch_tokens;     /* of one forward pass; a step is split into batches of at most this,
+                              and of no more than a step */
   double rate, end_rate;   /* peak learning rate, and its floor */
   uint64_t warmup;         /* steps */
   enum sp_decay decay;

@@ -108,9 +108,8 @@ static enum sp_status digest_inputs(const struct sp_train_data_settings *d, json
 
 static enum sp_status data_identity(const struct sp_train_data_settings *d, json_t **out,
                                     struct sp_error *err) {
-  static const char *const objectives[] = {"mlm", "distill", "mwer", "mwed"};
   *out = json_pack("{ss so so sI so sb sI sI sf sf sf sf sI}", "objective",
-                   objectives[d->objective], "format", text(d->format), "teacher_method",
+                   sp_objective_name(d->objective), "format", text(d->format), "teacher_method",
                    text(d->teacher_method), "holdout_every", (json_int_t)d->holdout_every,
                    "first_pass", text(d->first_pass), "error_rates", d->error_rates, "max_hyps",
                    (json_int_t)d->max_hyps, "max_tokens", (json_int_t)d->max_tokens, "join_share",
@@ -414,6 +413,8 @@ enum sp_status sp_training_log_eval(struct sp_training *t, const struct sp_train
 
 enum sp_status sp_training_write_model(struct sp_training *t, struct sp_error *err) {
   struct sp_buf path = {0};
+  SP_TRY(sp_training_to_host(t, false, err));
+  sp_training_leave_scale(t, t->host.param);
   SP_TRY(path_of(t, "model", &path, err));
   t->params->config.lookahead.tau = (float)sp_train_tau(t->settings, t->progress.step, t->steps);
   struct sp_model_content content = {

@@ -134,7 +134,9 @@ enum sp_status sp_training_setup(struct sp_training *t, struct sp_error *err) {
   for (size_t i = 0; i < t->workers; i++) {
     SP_TRY(open_worker(t, &t->worker[i], err));
   }
+  SP_TRY(sp_training_measure_scale(t, err));
   SP_TRY(sp_training_fill_values(t, err));
+  sp_training_enter_scale(t, t->host.param);
   t->progress.best_loss = NAN;
   return SP_OK;
 }

@@ -236,7 +236,7 @@ TEST_F(Training, ALossThatIsNotFiniteEndsTheRunWithItsBatch) {
   settings_.clip = 0;
   settings_.warmup = 0;
   settings_.save_every = 1;
-  ExpectRefused(Run("out"), SP_EMODEL, {"step ", "text.txt:", "checkpoint"});
+  ExpectRefused(Run("out"), SP_EMODEL, {"step ", "text.txt:", "heckpoint"});
   EXPECT_FALSE(std::filesystem::exists(scratch_ / "out/_SUCCESS"));
   bool kept = false;
   for (const auto &entry : std::filesystem::directory_iterator(out_))
