@@ -105,7 +105,7 @@ def main():
         def train(out, objective, *options):
             data = folder / ("lists.jsonl" if objective == "mwer" else "text")
             run(args.program, "train", "--objective", objective, "--data", data, "--out",
-                folder / out, "--steps", 10, "--step-tokens", 400, "--rate", "1e-3", "--warmup", 2,
+                folder / out, "--steps", 10, "--step-tokens", 400, "--rate", "1e-2", "--warmup", 2,
                 "--holdout-every", 10, "--progress", "none", *options)
             return folder / out / "model"
 
