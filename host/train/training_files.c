@@ -3,9 +3,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "file.h"
+#include "model_directory.h"
 #include "model_write.h"
 #include "run_files.h"
 #include "source.h"
@@ -140,24 +142,67 @@ static json_t *update_identity(const struct sp_training *t) {
                    (json_int_t)s->patience);
 }
 
-static json_t *model_identity(const struct sp_training *t) {
+/* The tokenizer's files, those that there are. */
+static enum sp_status digest_tokenizer(const char *from, json_t **out, struct sp_error *err) {
+  struct sp_buf paths[SP_TOKENIZER_FILES] = {0};
+  const char *names[SP_TOKENIZER_FILES];
+  size_t n = 0;
+  enum sp_status status = SP_OK;
+  for (size_t i = 0; status == SP_OK && i < SP_TOKENIZER_FILES; i++) {
+    status = sp_run_path(&paths[i], from, sp_tokenizer_files[i], err);
+    if (status == SP_OK && sp_file_exists(paths[i].data)) {
+      names[n++] = paths[i].data;
+    }
+  }
+  if (status == SP_OK) {
+    status = digest_files(names, n, out, err);
+  }
+  for (size_t i = 0; i < SP_TOKENIZER_FILES; i++) {
+    sp_buf_release(&paths[i]);
+  }
+  return status;
+}
+
+/* Numbers alone do not tell heads, activations or what a token stands for: the files do. */
+static enum sp_status model_identity(const struct sp_training *t, json_t **out,
+                                     struct sp_error *err) {
   char rule[SP_LOOKAHEAD_TEXT];
+  json_t *list;
+  const char *config = t->config_from;
   sp_lookahead_print(&t->params->config.lookahead, rule, sizeof rule);
-  return json_pack("{so so ss sI ss}", "from", text(t->checkpoint ? t->checkpoint->hash : NULL),
+  *out = json_pack("{so so ss sI ss}", "from", text(t->checkpoint ? t->checkpoint->hash : NULL),
                    "init_layers", text(t->settings->init_layers), "lookahead", rule, "parameters",
                    (json_int_t)t->params->parameters, "save_dtype",
                    sp_dtype_name(t->settings->save_dtype));
+  if (!*out) {
+    return sp_fail_memory(err, 4096);
+  }
+  enum sp_status status = digest_files(&config, 1, &list, err);
+  if (status == SP_OK) {
+    put(*out, "config", list);
+    status = digest_tokenizer(t->tokenizer_from, &list, err);
+  }
+  if (status == SP_OK) {
+    put(*out, "tokenizer", list);
+  }
+  return status;
 }
 
 static enum sp_status make_identity(const struct sp_training *t, json_t **out,
                                     struct sp_error *err) {
-  json_t *data;
-  SP_TRY(data_identity(&t->settings->data, &data, err));
-  *out = json_pack("{so so so so ss ss sI}", "model", model_identity(t), "data", data, "loss",
+  json_t *data = NULL, *model = NULL;
+  enum sp_status status;
+  SP_TRY_GOTO(data_identity(&t->settings->data, &data, err), release);
+  SP_TRY_GOTO(model_identity(t, &model, err), release);
+  *out = json_pack("{sO sO so so ss ss sI}", "model", model, "data", data, "loss",
                    loss_identity(t->settings), "update", update_identity(t), "dtype",
                    t->settings->bf16 ? "bf16" : "f32", "device_type", t->worker[0].device->type,
                    "devices", (json_int_t)t->workers);
-  return *out ? SP_OK : sp_fail_memory(err, 4096);
+  status = *out ? SP_OK : sp_fail_memory(err, 4096);
+release:
+  json_decref(model);
+  json_decref(data);
+  return status;
 }
 
 /* The same object, but for what text cannot keep: as it reads back from the file. */
@@ -186,8 +231,7 @@ static enum sp_status check_same(const struct sp_training *t, const json_t *thei
   return SP_OK;
 }
 
-static enum sp_status read_identity(const struct sp_training *t, const char *path, json_t **out,
-                                    struct sp_error *err) {
+static enum sp_status read_identity(const char *path, json_t **out, struct sp_error *err) {
   struct sp_buf bytes = {.ceiling = (size_t)1 << 20};
   json_error_t fault;
   enum sp_status status = sp_file_read(path, &bytes, err);
@@ -198,7 +242,6 @@ static enum sp_status read_identity(const struct sp_training *t, const char *pat
     json_decref(*out);
     return sp_fail(err, SP_EDAMAGED, "%s: not the train.json of a training run", path);
   }
-  (void)t;
   return SP_OK;
 }
 
@@ -225,7 +268,7 @@ enum sp_status sp_training_check_identity(struct sp_training *t, bool *finished,
     status = write_identity(ours, path.data, err);
     goto done;
   }
-  SP_TRY_GOTO(read_identity(t, path.data, &theirs, err), done);
+  SP_TRY_GOTO(read_identity(path.data, &theirs, err), done);
   status = check_same(t, theirs, ours, err);
 done:
   json_decref(ours);
@@ -240,6 +283,9 @@ done:
 enum sp_status sp_training_save(struct sp_training *t, struct sp_error *err) {
   const struct sp_train_progress *p = &t->progress;
   SP_TRY(sp_training_to_host(t, true, err));
+  if (fsync(fileno(t->log)) != 0) { /* a checkpoint counts on the log's length */
+    return sp_fail_errno(err, SP_EIO, "cannot write %s/steps.jsonl", t->settings->out);
+  }
   json_t *facts =
       json_pack("{sI sI sI sf so sI sI sI sI sI sb}", "step", (json_int_t)p->step, "epoch",
                 (json_int_t)p->at.epoch, "item", (json_int_t)p->at.item, "average", p->average,
@@ -296,13 +342,28 @@ enum sp_status sp_training_load(struct sp_training *t, bool *found, struct sp_er
 
 /* ---- steps.jsonl ---- */
 
+/* Cuts the log back to the checkpoint's length. Of a shorter one, lost or harmed, what is there stays. */
+static bool cut_log(struct sp_training *t) {
+  struct stat info;
+  if (fstat(fileno(t->log), &info) != 0) {
+    return false;
+  }
+  if ((uint64_t)info.st_size < t->progress.log_bytes) {
+    t->progress.log_bytes = (uint64_t)info.st_size;
+    if (t->events->note) {
+      t->events->note(t->events->arg, "steps.jsonl lacks steps that were done before");
+    }
+  }
+  return ftruncate(fileno(t->log), (off_t)t->progress.log_bytes) == 0 &&
+         fseek(t->log, 0, SEEK_END) == 0;
+}
+
 enum sp_status sp_training_open_log(struct sp_training *t, struct sp_error *err) {
   struct sp_buf path = {0};
   SP_TRY(path_of(t, "steps.jsonl", &path, err));
   bool existed = sp_file_exists(path.data);
   t->log = fopen(path.data, existed ? "r+" : "w");
-  bool cut = t->log && ftruncate(fileno(t->log), (off_t)t->progress.log_bytes) == 0 &&
-             fseek(t->log, 0, SEEK_END) == 0;
+  bool cut = t->log && cut_log(t);
   enum sp_status status = cut ? SP_OK : sp_fail_errno(err, SP_EIO, "cannot write %s", path.data);
   sp_buf_release(&path);
   return status;

@@ -76,6 +76,12 @@ static enum sp_status apply_lookahead(struct sp_training *t, struct sp_model_con
     return sp_fail(err, SP_EUSAGE, "--lookahead %s: the model has %zu layers",
                    text ? text : "of the model", config->layers);
   }
+  if (cells && config->lookahead.policy != SP_MASK_DYNAMIC) {
+    return sp_fail(
+        err, SP_EUSAGE,
+        "--lookahead-cells %s: the model has no schedulers; --lookahead dynamic:R makes them",
+        cells);
+  }
   if (cells) {
     config->lookahead.span = strcmp(cells, "span") == 0;
   }
@@ -90,17 +96,19 @@ static enum sp_status apply_lookahead(struct sp_training *t, struct sp_model_con
 /* "0,2,5" as indices; *n of them, each below `layers`. */
 static enum sp_status parse_layers(const char *text, size_t layers, uint32_t *out, size_t *n,
                                    struct sp_error *err) {
-  for (*n = 0; *text; (*n)++) {
+  const char *list = text;
+  *n = 0;
+  do {
     char *end;
     unsigned long value = strtoul(text, &end, 10);
     if (end == text || (*end != ',' && *end != '\0') || value >= layers || *n >= SP_MAX_LAYERS) {
       return sp_fail(err, SP_EUSAGE,
                      "--init-layers '%s': it takes layers of the model, from 0 to %zu, with commas",
-                     text, layers - 1);
+                     list, layers - 1);
     }
-    out[*n] = (uint32_t)value;
-    text = *end ? end + 1 : end;
-  }
+    out[(*n)++] = (uint32_t)value;
+    text = *end ? end + 1 : NULL;
+  } while (text);
   return SP_OK;
 }
 

@@ -6,10 +6,11 @@
 #include "clock.h"
 #include "training_state.h"
 
-static enum sp_status check_share(double value, const char *option, struct sp_error *err) {
-  return value >= 0 && value <= 1
+/* What a moving average keeps of itself: one that keeps all never moves. */
+static enum sp_status check_average(double value, const char *option, struct sp_error *err) {
+  return value >= 0 && value < 1
              ? SP_OK
-             : sp_fail(err, SP_EUSAGE, "%s is %g; it takes a share from 0 to 1", option, value);
+             : sp_fail(err, SP_EUSAGE, "%s is %g; it takes 0 to less than 1", option, value);
 }
 
 static enum sp_status check_positive(double value, const char *option, struct sp_error *err) {
@@ -25,9 +26,9 @@ static enum sp_status check_settings(const struct sp_train_settings *s, struct s
   SP_TRY(check_positive(s->tau_start, "--tau-start", err));
   SP_TRY(check_positive(s->tau_end, "--tau-end", err));
   SP_TRY(check_positive(s->eps, "--adam-eps", err));
-  SP_TRY(check_share(s->beta1, "--beta1", err));
-  SP_TRY(check_share(s->beta2, "--beta2", err));
-  SP_TRY(check_share(s->latency_momentum, "--latency-momentum", err));
+  SP_TRY(check_average(s->beta1, "--beta1", err));
+  SP_TRY(check_average(s->beta2, "--beta2", err));
+  SP_TRY(check_average(s->latency_momentum, "--latency-momentum", err));
   if (s->steps == 0) {
     SP_TRY(check_positive(s->epochs, "--epochs", err));
   }
@@ -62,7 +63,8 @@ static uint64_t count_steps(const struct sp_training *t) {
   if (s->steps != 0) {
     return s->steps;
   }
-  double steps = ceil(s->epochs * (double)counts->tokens / (double)s->step_tokens);
+  double tokens = (double)counts->tokens + 2 * (double)counts->hyps; /* [CLS] and [SEP] */
+  double steps = ceil(s->epochs * tokens / (double)s->step_tokens);
   return steps < 1 ? 1 : (uint64_t)steps;
 }
 
@@ -99,13 +101,23 @@ static enum sp_status open_worker(struct sp_training *t, struct sp_train_worker 
   return w->device->backend->alloc(w->device, bytes, (void **)&w->v, err);
 }
 
-static enum sp_status take_arrays(struct sp_training *t, struct sp_error *err) {
-  size_t count = t->params->count, layers = t->params->config.layers;
-  for (size_t l = 0; l < layers; l++) {
+/* The greatest reach of a scheduler. */
+static enum sp_status find_reach(struct sp_training *t, struct sp_error *err) {
+  for (size_t l = 0; l < t->params->config.layers; l++) {
     if (t->params->layers[l].n_scheduler != 0) {
       t->reach = sp_max_size(t->reach, sp_lookahead_reach(&t->params->config.lookahead, l));
     }
   }
+  return t->reach != 0 || t->settings->penalty.kind == SP_PENALTY_NONE
+             ? SP_OK
+             : sp_fail(err, SP_EUSAGE,
+                       "--penalty %s: the model has no schedulers whose masks it could act on; "
+                       "--lookahead dynamic:R makes them",
+                       sp_penalty_name(t->settings->penalty.kind));
+}
+
+static enum sp_status take_arrays(struct sp_training *t, struct sp_error *err) {
+  size_t count = t->params->count, layers = t->params->config.layers;
   size_t cells = sp_mul_sat(sp_mul_sat(layers, t->token_limit), t->reach);
   size_t rows = sp_max_size(t->target_limit, t->sequence_limit);
   t->host = (struct sp_train_arrays){
@@ -125,6 +137,7 @@ static enum sp_status take_arrays(struct sp_training *t, struct sp_error *err) {
 enum sp_status sp_training_setup(struct sp_training *t, struct sp_error *err) {
   SP_TRY(check_settings(t->settings, err));
   SP_TRY(sp_training_open_model(t, err));
+  SP_TRY(find_reach(t, err));
   SP_TRY(open_data(t, err));
   t->steps = count_steps(t);
   SP_TRY(take_arrays(t, err));
