@@ -1,9 +1,11 @@
 #include "run_files.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "file.h"
+#include "run_scan.h"
 
 enum sp_status sp_run_path(struct sp_buf *out, const char *run, const char *name,
                            struct sp_error *err) {
@@ -28,4 +30,25 @@ enum sp_status sp_run_file_read(const char *path, size_t ceiling, struct sp_buf 
     return sp_fail(err, SP_EDAMAGED, "%s is larger than %zu bytes", path, ceiling);
   }
   return sp_file_read(path, out, err);
+}
+
+struct emptiness {
+  const char *run, *manifest;
+};
+
+static enum sp_status refuse_name(void *context, const char *name, struct sp_error *err) {
+  const struct emptiness *of = context;
+  size_t len = strlen(of->manifest);
+  if (name[0] == '.' ||
+      (strncmp(name, of->manifest, len) == 0 && strncmp(name + len, ".tmp.", 5) == 0)) {
+    return SP_OK;
+  }
+  return sp_fail(err, SP_EIDENTITY,
+                 "%s is not a run directory and not empty ('%s'); choose another --out", of->run,
+                 name);
+}
+
+enum sp_status sp_run_check_empty(const char *run, const char *manifest, struct sp_error *err) {
+  struct emptiness of = {run, manifest};
+  return sp_run_scan(run, refuse_name, &of, err);
 }

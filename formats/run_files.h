@@ -26,6 +26,11 @@ SP_MUST_CHECK enum sp_status sp_run_path(struct sp_buf *out, const char *run, co
 SP_MUST_CHECK enum sp_status sp_run_file_read(const char *path, size_t ceiling, struct sp_buf *out,
                                               bool *found, struct sp_error *err);
 
+/* A directory without its `manifest` must hold nothing but our own hidden files and what a killed process
+ * left of the manifest; SP_EIDENTITY names what else there is. */
+SP_MUST_CHECK enum sp_status sp_run_check_empty(const char *run, const char *manifest,
+                                                struct sp_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -95,7 +95,9 @@ check_oracles() {
   python3 -m venv "$venv"
   "$venv/bin/pip" install -q -r tests/oracle/requirements.txt
   "$venv/bin/python" tests/golden/tokens/check_tokens.py --tool build/release/bin/encode_tool
+  "$venv/bin/python" tests/golden/tokens/check_vocab.py --program build/release/secondpass --tool build/release/bin/encode_tool
   "$venv/bin/python" tests/golden/check_goldens.py
+  "$venv/bin/python" tests/oracle/written_model.py --bin build/release/bin
   "$venv/bin/python" bench/lookahead/selftest.py --program build/release/secondpass
 }
 

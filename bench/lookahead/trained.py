@@ -190,7 +190,7 @@ def parse():
     if args.quick:
         args.limit_lists, args.text_lines, args.holdout_every = [20, 10], 400, 50
         args.rounds, args.speed_lists, args.bootstrap = 1, 4, 100
-        args.train_args = "--steps 3 --step-tokens 512 --rate 1e-4"
+        args.train_args = "--steps 3 --step-tokens 512 --batch-tokens 512 --rate 1e-4"
     return args
 
 

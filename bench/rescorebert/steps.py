@@ -42,7 +42,7 @@ class Steps:
             print("+", *command, file=messages, flush=True)
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=messages, check=False)
         if done.returncode:
-            last = read_lines(log)[-1]
+            last = " ".join(read_lines(log)[-2:])
             sys.exit(f"{' '.join(command)}: exit {done.returncode}: {last}")
         return json.loads(done.stdout)
 
@@ -60,11 +60,22 @@ class Steps:
         return out / "model"
 
     def tune(self, name, archives, method, runs):
-        """The weight of fewest errors."""
-        scores = method + "=" + "+".join(map(str, runs))
-        said = self.once("tune-" + name, lambda: self.json(
-            "tune", "--scores", scores, "--out", self.path("weights", name + ".json"), *archives))
-        return said["axes"][0]["weight"]
+        """The weight of fewest errors. The runs may be of several models: their scores are joined."""
+        scores = self.path("weights", name + ".jsonl")
+
+        def make():
+            write_lines(scores, (line for run in runs for line in self.score_lines(run, method)))
+            return self.json("tune", "--scores", f"{method}={scores}", "--missing", "null", "--out",
+                             self.path("weights", name + ".json"), *archives)
+        return self.once("tune-" + name, make)["axes"][0]["weight"]
+
+    def score_lines(self, run, method):
+        """Of a run directory, a line a score as `tune` takes them from elsewhere."""
+        said = subprocess.run([str(self.program), "cat", str(run)], stdout=subprocess.PIPE, check=True)
+        for line in map(json.loads, said.stdout.splitlines()):
+            for hyp in line["hyps"]:
+                if hyp[method] is not None:
+                    yield json.dumps({"id": line["id"], "i": hyp["i"], "value": hyp[method]})
 
     def rescore(self, name, archive, method, run, weight):
         """The archive in its new order, as a file."""

@@ -304,7 +304,7 @@ def shorten(args):
     args.limit_lists, args.folds, args.text_lines = [30, 30, 20], 2, 200
     args.speed_lists, args.bootstrap = 20, 100
     for stage in ("text", "list", "mwer", "mwed"):
-        setattr(args, stage + "_args", "--steps 3 --step-tokens 512 --rate 1e-4")
+        setattr(args, stage + "_args", "--steps 3 --step-tokens 512 --batch-tokens 512 --rate 1e-4")
 
 
 def main():

@@ -1,5 +1,5 @@
 /* norm_backward.cu - the gradients of y = (s - mean) rstd gamma + beta.
- *                                                           twin: host/backend/cpu/norm_backward.c
+ *                                                              twin: host/backend/cpu/train_norm.c
  *
  * Maths     x = (s - mean) rstd, g = d_y gamma;  d_s = rstd (g - mean(g) - x mean(g x));
  *           d_gamma += sum over rows of d_y x;  d_beta += sum over rows of d_y

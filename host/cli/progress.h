@@ -22,6 +22,15 @@ struct sp_progress_view {
   bool drawn;             /* a tty line is on the screen */
 };
 
+/* The row of --progress in a table of options. */
+#define SP_PROGRESS_OPTION(at)                                                                     \
+  {                                                                                                \
+    .name = "progress", .kind = SP_OPT_CHOICE, .offset = (at), .argument = "HOW",                  \
+    .choices = "auto,tty,plain,json,none", .fallback = "auto: tty on a terminal, else plain",      \
+    .help = "on standard error: tty rewrites one line, plain prints one line every 10 s, json one " \
+            "object a second"                                                                      \
+  }
+
 /* `name` is a value of --progress; NULL is auto. */
 void sp_progress_init(struct sp_progress_view *view, const char *name);
 void sp_progress_show(struct sp_progress_view *view, const struct sp_progress *progress);

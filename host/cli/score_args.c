@@ -6,6 +6,7 @@
 
 #include "archive.h"
 #include "output.h"
+#include "progress.h"
 #include "score_line.h"
 #include "tsv_columns.h"
 
@@ -174,8 +175,9 @@ static const struct sp_opt output[] = {
     {.name = "latency",
      .kind = SP_OPT_FLAG,
      .offset = FIELD(options.latency),
-     .help = "measure how long outputs wait under the mask, in tokens: the input that they depend on "
-             "and, from the costs below, the work; in score lines and in the summary"},
+     .help =
+         "measure how long outputs wait under the mask, in tokens: the input that they depend on "
+         "and, from the costs below, the work; in score lines and in the summary"},
     {.name = "capacity",
      .kind = SP_OPT_REAL,
      .offset = FIELD(options.capacity),
@@ -210,14 +212,7 @@ static const struct sp_opt output[] = {
      .kind = SP_OPT_FLAG,
      .offset = FIELD(options.allow_mixed),
      .help = "resume a run that was begun on another type of device"},
-    {.name = "progress",
-     .kind = SP_OPT_CHOICE,
-     .offset = FIELD(progress),
-     .argument = "HOW",
-     .choices = "auto,tty,plain,json,none",
-     .fallback = "auto: tty on a terminal, else plain",
-     .help = "on standard error: tty rewrites one line, plain prints one line every 10 s, json one "
-             "object a second"},
+    SP_PROGRESS_OPTION(FIELD(progress)),
     {.name = "json",
      .kind = SP_OPT_FLAG,
      .offset = FIELD(json),

@@ -109,6 +109,9 @@ static void say_counts(const struct sp_train_data_counts *d) {
                {d->left_out, "empty or longer than the model allows: left out"},
                {d->without_ref, "without a reference: left out"},
                {d->teacher_null, "without a teacher score"}};
+  if (d->lowered) {
+    sp_say("the texts are all upper case and the vocabulary is cased: they were lowered");
+  }
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
     if (facts[i].count > 0) {
       sp_say("%s %s", sp_number(facts[i].count).text, facts[i].fact);
@@ -117,6 +120,10 @@ static void say_counts(const struct sp_train_data_counts *d) {
 }
 
 static void say_summary(const struct sp_train_summary *s, const char *out) {
+  if (s->resumed_from == s->step) {
+    sp_say("%s is complete already", out);
+    return;
+  }
   say_counts(&s->data);
   sp_say("trained %s parameters for %s, %s tokens%s", sp_number(s->parameters).text,
          sp_count_of(s->step, "step", "steps").text, sp_number(s->tokens).text,
@@ -141,7 +148,7 @@ static enum sp_status train(const struct sp_train_args *args, const struct sp_tr
   if (status == SP_OK && args->plot) {
     status = sp_train_plot(s->out, args->plot, err);
   }
-  if (args->json) {
+  if (args->json && status != SP_EUSAGE) {
     struct sp_error lost;
     json_t *object = summary_json(&summary, s->out, status, err);
     enum sp_status printed = sp_json_print(object, stdout, status == SP_OK ? err : &lost);

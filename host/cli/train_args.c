@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "progress.h"
 #include "score_args.h"
 
 #define FIELD(member) offsetof(struct sp_train_args, member)
@@ -60,7 +61,8 @@ static const struct sp_opt what[] = {
      .argument = "ROW",
      .choices = "first,last",
      .fallback = "the model's own, else first",
-     .help = "the position that a cls head scores: under a bounded lookahead only the last one has seen "
+     .help = "the position that a cls head scores: under a bounded lookahead only the last one has "
+             "seen "
              "the text"},
     {.name = "device",
      .kind = SP_OPT_TEXT,
@@ -445,14 +447,7 @@ static const struct sp_opt output[] = {
      .offset = FIELD(plot),
      .argument = "FILE",
      .help = "draw the losses as an SVG picture at the end"},
-    {.name = "progress",
-     .kind = SP_OPT_CHOICE,
-     .offset = FIELD(progress),
-     .argument = "HOW",
-     .choices = "auto,tty,plain,json,none",
-     .fallback = "auto: tty on a terminal, else plain",
-     .help = "on standard error: tty rewrites one line, plain prints one line every 10 s, json one "
-             "object a second"},
+    SP_PROGRESS_OPTION(FIELD(progress)),
     {.name = "json",
      .kind = SP_OPT_FLAG,
      .offset = FIELD(json),
@@ -649,15 +644,23 @@ static bool wants_bf16(const struct sp_train_args *a, const struct sp_train_sett
   return strncmp(s->device, "cpu", 3) != 0 || facts.amx || facts.avx512_bf16;
 }
 
+/* The parser let no other word through. */
+static enum sp_objective objective_of(const char *word) {
+  enum sp_objective objective = SP_OBJECTIVE_MLM;
+  while (strcmp(sp_objective_name(objective), word) != 0 && objective + 1 < SP_N_OBJECTIVES) {
+    objective++;
+  }
+  return objective;
+}
+
 enum sp_status sp_train_args_resolve(const struct sp_train_args *args,
                                      const struct sp_operands *operands,
                                      struct sp_train_lists *lists, struct sp_train_settings *out,
                                      struct sp_error *err) {
-  static const char *const objectives[] = {"mlm", "distill", "mwer", "mwed"};
   if (!args->objective || !args->out) {
     return sp_fail(err, SP_EUSAGE, "train needs --objective NAME and --out DIR");
   }
-  sp_train_settings_init(out, (enum sp_objective)index_of(args->objective, objectives, 4));
+  sp_train_settings_init(out, objective_of(args->objective));
   SP_TRY(split_lists(args, operands, lists, err));
   if (lists->data.n == 0) {
     return sp_fail(err, SP_EUSAGE, "train needs --data FILE");

@@ -1,5 +1,4 @@
 /* run_directory.c - two passes: validate everything, then score shard after shard into RUN. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,24 +40,6 @@ static enum sp_status enter(struct directory *d, struct sp_error *err) {
   return sp_run_lock_take(d->path, &d->lock, err);
 }
 
-/* Without run.json the directory must hold nothing but our own hidden files. */
-static enum sp_status check_empty(const struct directory *d, struct sp_error *err) {
-  DIR *folder = opendir(d->path);
-  if (!folder) {
-    return sp_fail_errno(err, SP_EIO, "cannot read the directory %s", d->path);
-  }
-  enum sp_status status = SP_OK;
-  for (struct dirent *entry; status == SP_OK && (entry = readdir(folder));) {
-    if (entry->d_name[0] != '.' && strncmp(entry->d_name, "run.json.tmp.", 13) != 0) {
-      status = sp_fail(err, SP_EIDENTITY,
-                       "%s is not a run directory and not empty ('%s'); choose another --out",
-                       d->path, entry->d_name);
-    }
-  }
-  closedir(folder);
-  return status;
-}
-
 /* With --allow-mixed a run that another device type began is gone on with; run.json stays. */
 static void allow_mixed(const struct directory *d, const json_t *theirs, json_t *ours) {
   const json_t *type = json_object_get(json_object_get(theirs, "identity"), "device_type");
@@ -76,7 +57,7 @@ static enum sp_status claim_with(struct directory *d, json_t *ours, struct sp_er
   bool found;
   SP_TRY(sp_run_manifest_read(d->path, &theirs, &found, err));
   if (!found) {
-    SP_TRY(check_empty(d, err));
+    SP_TRY(sp_run_check_empty(d->path, SP_RUN_MANIFEST, err));
     return sp_run_manifest_write(d->path, ours, err);
   }
   allow_mixed(d, theirs, ours);
@@ -353,7 +334,7 @@ static enum sp_status check_target(const struct directory *d, struct sp_error *e
     }
     SP_TRY(sp_run_manifest_read(d->path, &manifest, &found, err));
     json_decref(manifest);
-    return found ? SP_OK : check_empty(d, err);
+    return found ? SP_OK : sp_run_check_empty(d->path, SP_RUN_MANIFEST, err);
   }
   return errno == ENOENT ? sp_file_check_parent(d->path, err)
                          : sp_fail_errno(err, SP_EIO, "cannot use %s", d->path);

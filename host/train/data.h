@@ -34,6 +34,10 @@ extern "C" {
 
 enum sp_objective { SP_OBJECTIVE_MLM, SP_OBJECTIVE_DISTILL, SP_OBJECTIVE_MWER, SP_OBJECTIVE_MWED };
 
+enum { SP_N_OBJECTIVES = 4 };
+/* "mlm", "distill", "mwer", "mwed" */
+const char *sp_objective_name(enum sp_objective objective);
+
 struct sp_train_data_settings {
   enum sp_objective objective;
   const char *const *files;    /* (n_files) text, or archives of any format that `score` reads */

@@ -285,7 +285,7 @@ static enum sp_status check_input(const struct reader *r, const char *first, str
   }
   if (needs_errors(r) && r->with_ref == 0) {
     return sp_fail(err, SP_EINPUT, "%s: no utterance has a reference, which %s counts errors by",
-                   first, r->data->objective == SP_OBJECTIVE_MWER ? "mwer" : "mwed");
+                   first, sp_objective_name(r->data->objective));
   }
   if (needs_errors(r) && r->scored == 0) {
     return sp_fail(err, SP_EINPUT, "%s: no hypothesis has the first-pass score '%s'", first, name);

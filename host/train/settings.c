@@ -28,6 +28,12 @@ static const struct sp_train_settings COMMON = {
     .save_dtype = SP_F32,
 };
 
+static const char *const objectives[] = {"mlm", "distill", "mwer", "mwed"};
+
+const char *sp_objective_name(enum sp_objective objective) {
+  return objectives[objective];
+}
+
 void sp_train_settings_init(struct sp_train_settings *settings, enum sp_objective objective) {
   *settings = COMMON;
   settings->data.objective = objective;

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "checked.h"
 #include "clock.h"
 #include "training_state.h"
 
@@ -20,7 +21,6 @@ static enum sp_status evaluate(struct sp_training *t, struct sp_error *err) {
     t->events->eval(t->events->arg, &eval);
   }
   if (eval.best) {
-    SP_TRY(sp_training_to_host(t, false, err));
     SP_TRY(sp_training_write_model(t, err));
   }
   uint64_t patience = t->settings->patience;
@@ -72,7 +72,6 @@ static enum sp_status loop(struct sp_training *t, struct sp_error *err) {
 
 static enum sp_status finish(struct sp_training *t, struct sp_error *err) {
   if (!has_held_out(t)) {
-    SP_TRY(sp_training_to_host(t, false, err));
     SP_TRY(sp_training_write_model(t, err));
   }
   return sp_training_succeed(t, err);
@@ -92,6 +91,13 @@ static void summarize(const struct sp_training *t, uint64_t resumed_from,
                                    .early = p->early};
 }
 
+static enum sp_status work(struct sp_training *t, struct sp_error *err) {
+  SP_TRY(sp_training_to_devices(t, err));
+  SP_TRY(sp_training_open_log(t, err));
+  SP_TRY(loop(t, err));
+  return finish(t, err);
+}
+
 static enum sp_status run(struct sp_training *t, struct sp_train_summary *summary,
                           struct sp_error *err) {
   bool finished, found;
@@ -100,22 +106,19 @@ static enum sp_status run(struct sp_training *t, struct sp_train_summary *summar
   SP_TRY(sp_training_check_identity(t, &finished, err));
   SP_TRY(sp_training_load(t, &found, err));
   uint64_t from = t->progress.step;
-  if (!finished) {
-    SP_TRY(sp_training_to_devices(t, err));
-    SP_TRY(sp_training_open_log(t, err));
-    SP_TRY(loop(t, err));
-    SP_TRY(finish(t, err));
-  }
+  enum sp_status status = finished ? SP_OK : work(t, err);
   summarize(t, from, summary);
-  return SP_OK;
+  return status;
 }
 
 enum sp_status sp_training_run(const struct sp_train_settings *settings,
                                const struct sp_train_events *events,
                                struct sp_train_summary *summary, struct sp_error *err) {
   struct sp_training t;
+  struct sp_train_settings own = *settings;
+  own.batch_tokens = sp_min_size(own.batch_tokens, own.step_tokens);
   memset(&t, 0, sizeof t);
-  t.settings = settings;
+  t.settings = &own;
   t.events = events;
   enum sp_status status = run(&t, summary, err);
   sp_training_release(&t);

@@ -2,7 +2,7 @@
  *
  * OUT/train.json             resolved settings, hashes of model and data, version: the run's identity.  A
  *                            directory of another identity is refused (as `score` does)
- * OUT/steps.jsonl            a line a step and a line an evaluation; cut back to the checkpoint on resume
+ * OUT/steps.jsonl            a line a step and a line an evaluation; cut back to the checkpoint's step on resume
  * OUT/state-*.sptrain        checkpoints (state.h)
  * OUT/model/                 the best model by held-out loss; under a penalty, which lowers latency at the
  *                            price of loss, the last that was evaluated; where nothing is held out the
@@ -41,7 +41,8 @@ struct sp_train_settings {
   uint64_t steps;          /* 0: from epochs */
   double epochs;           /* with steps == 0: as many tokens as so many rounds have, joins aside */
   size_t step_tokens;      /* tokens of a step over all devices and accumulated batches */
-  size_t batch_tokens;     /* of one forward pass; a step is split into batches of at most this */
+  size_t batch_tokens;     /* of one forward pass; a step is split into batches of at most this,
+                              and of no more than a step */
   double rate, end_rate;   /* peak learning rate, and its floor */
   uint64_t warmup;         /* steps */
   enum sp_decay decay;

@@ -3,11 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "file.h"
-#include "model_directory.h"
 #include "model_write.h"
 #include "run_files.h"
 #include "source.h"
@@ -22,10 +20,18 @@ enum sp_status sp_training_open_directory(struct sp_training *t, struct sp_error
   if (!t->settings->out) {
     return sp_fail(err, SP_EUSAGE, "train needs --out DIR");
   }
+  struct sp_buf path = {0};
+  bool existed = sp_file_exists(t->settings->out);
   SP_TRY(sp_file_make_directory(t->settings->out, err));
+  t->made = !existed;
   SP_TRY(sp_run_lock_take(t->settings->out, &t->lock, err));
   t->locked = true;
-  return SP_OK;
+  enum sp_status status = path_of(t, "train.json", &path, err);
+  if (status == SP_OK && !sp_file_exists(path.data)) {
+    status = sp_run_check_empty(t->settings->out, "train.json", err);
+  }
+  sp_buf_release(&path);
+  return status;
 }
 
 /* ---- train.json ---- */
@@ -102,9 +108,8 @@ static enum sp_status digest_inputs(const struct sp_train_data_settings *d, json
 
 static enum sp_status data_identity(const struct sp_train_data_settings *d, json_t **out,
                                     struct sp_error *err) {
-  static const char *const objectives[] = {"mlm", "distill", "mwer", "mwed"};
   *out = json_pack("{ss so so sI so sb sI sI sf sf sf sf sI}", "objective",
-                   objectives[d->objective], "format", text(d->format), "teacher_method",
+                   sp_objective_name(d->objective), "format", text(d->format), "teacher_method",
                    text(d->teacher_method), "holdout_every", (json_int_t)d->holdout_every,
                    "first_pass", text(d->first_pass), "error_rates", d->error_rates, "max_hyps",
                    (json_int_t)d->max_hyps, "max_tokens", (json_int_t)d->max_tokens, "join_share",
@@ -142,67 +147,42 @@ static json_t *update_identity(const struct sp_training *t) {
                    (json_int_t)s->patience);
 }
 
-/* The tokenizer's files, those that there are. */
-static enum sp_status digest_tokenizer(const char *from, json_t **out, struct sp_error *err) {
-  struct sp_buf paths[SP_TOKENIZER_FILES] = {0};
-  const char *names[SP_TOKENIZER_FILES];
-  size_t n = 0;
-  enum sp_status status = SP_OK;
-  for (size_t i = 0; status == SP_OK && i < SP_TOKENIZER_FILES; i++) {
-    status = sp_run_path(&paths[i], from, sp_tokenizer_files[i], err);
-    if (status == SP_OK && sp_file_exists(paths[i].data)) {
-      names[n++] = paths[i].data;
-    }
-  }
-  if (status == SP_OK) {
-    status = digest_files(names, n, out, err);
-  }
-  for (size_t i = 0; i < SP_TOKENIZER_FILES; i++) {
-    sp_buf_release(&paths[i]);
-  }
-  return status;
-}
-
-/* Numbers alone do not tell heads, activations or what a token stands for: the files do. */
-static enum sp_status model_identity(const struct sp_training *t, json_t **out,
-                                     struct sp_error *err) {
+static json_t *model_identity(const struct sp_training *t) {
   char rule[SP_LOOKAHEAD_TEXT];
-  json_t *list;
-  const char *config = t->config_from;
   sp_lookahead_print(&t->params->config.lookahead, rule, sizeof rule);
-  *out = json_pack("{so so ss sI ss}", "from", text(t->checkpoint ? t->checkpoint->hash : NULL),
-                   "init_layers", text(t->settings->init_layers), "lookahead", rule, "parameters",
+  return json_pack("{so so ss sb sI ss}", "from", text(t->checkpoint ? t->checkpoint->hash : NULL),
+                   "init_layers", text(t->settings->init_layers), "lookahead", rule, "lowercase",
+                   sp_tokenizer_get_info(t->tokenizer)->lowercase, "parameters",
                    (json_int_t)t->params->parameters, "save_dtype",
                    sp_dtype_name(t->settings->save_dtype));
-  if (!*out) {
-    return sp_fail_memory(err, 4096);
-  }
-  enum sp_status status = digest_files(&config, 1, &list, err);
+}
+
+/* What says how the numbers are read: the config and the vocabulary. */
+static enum sp_status digest_model(const struct sp_training *t, json_t *to, struct sp_error *err) {
+  struct sp_buf vocabulary = {0};
+  json_t *list;
+  enum sp_status status = sp_run_path(&vocabulary, t->tokenizer_from,
+                                      sp_tokenizer_get_info(t->tokenizer)->source, err);
   if (status == SP_OK) {
-    put(*out, "config", list);
-    status = digest_tokenizer(t->tokenizer_from, &list, err);
+    const char *files[] = {t->config_from, vocabulary.data};
+    status = digest_files(files, 2, &list, err);
   }
   if (status == SP_OK) {
-    put(*out, "tokenizer", list);
+    put(to, "config_and_vocabulary", list);
   }
+  sp_buf_release(&vocabulary);
   return status;
 }
 
 static enum sp_status make_identity(const struct sp_training *t, json_t **out,
                                     struct sp_error *err) {
-  json_t *data = NULL, *model = NULL;
-  enum sp_status status;
-  SP_TRY_GOTO(data_identity(&t->settings->data, &data, err), release);
-  SP_TRY_GOTO(model_identity(t, &model, err), release);
-  *out = json_pack("{sO sO so so ss ss sI}", "model", model, "data", data, "loss",
+  json_t *data;
+  SP_TRY(data_identity(&t->settings->data, &data, err));
+  *out = json_pack("{so so so so ss ss sI}", "model", model_identity(t), "data", data, "loss",
                    loss_identity(t->settings), "update", update_identity(t), "dtype",
                    t->settings->bf16 ? "bf16" : "f32", "device_type", t->worker[0].device->type,
                    "devices", (json_int_t)t->workers);
-  status = *out ? SP_OK : sp_fail_memory(err, 4096);
-release:
-  json_decref(model);
-  json_decref(data);
-  return status;
+  return *out ? digest_model(t, json_object_get(*out, "model"), err) : sp_fail_memory(err, 4096);
 }
 
 /* The same object, but for what text cannot keep: as it reads back from the file. */
@@ -247,10 +227,12 @@ static enum sp_status read_identity(const char *path, json_t **out, struct sp_er
 
 static enum sp_status write_identity(json_t *identity, const char *path, struct sp_error *err) {
   char *out = json_dumps(identity, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-  if (!out) {
-    return sp_fail_memory(err, 4096);
+  struct sp_buf line = {0};
+  enum sp_status status = out ? sp_buf_printf(&line, err, "%s\n", out) : sp_fail_memory(err, 4096);
+  if (status == SP_OK) {
+    status = sp_file_replace(path, line.data, line.len, err);
   }
-  enum sp_status status = sp_file_replace(path, out, strlen(out), err);
+  sp_buf_release(&line);
   free(out);
   return status;
 }
@@ -283,16 +265,12 @@ done:
 enum sp_status sp_training_save(struct sp_training *t, struct sp_error *err) {
   const struct sp_train_progress *p = &t->progress;
   SP_TRY(sp_training_to_host(t, true, err));
-  if (fsync(fileno(t->log)) != 0) { /* a checkpoint counts on the log's length */
-    return sp_fail_errno(err, SP_EIO, "cannot write %s/steps.jsonl", t->settings->out);
-  }
   json_t *facts =
-      json_pack("{sI sI sI sf so sI sI sI sI sI sb}", "step", (json_int_t)p->step, "epoch",
+      json_pack("{sI sI sI sf so sI sI sI sI sb}", "step", (json_int_t)p->step, "epoch",
                 (json_int_t)p->at.epoch, "item", (json_int_t)p->at.item, "average", p->average,
                 "best_loss", isnan(p->best_loss) ? json_null() : json_real(p->best_loss),
                 "best_step", (json_int_t)p->best_step, "bad_evals", (json_int_t)p->bad_evals,
-                "tokens", (json_int_t)p->tokens, "skipped", (json_int_t)p->skipped, "log_bytes",
-                (json_int_t)p->log_bytes, "early", p->early);
+                "tokens", (json_int_t)p->tokens, "skipped", (json_int_t)p->skipped, "early", p->early);
   if (!facts) {
     return sp_fail_memory(err, 4096);
   }
@@ -304,14 +282,14 @@ enum sp_status sp_training_save(struct sp_training *t, struct sp_error *err) {
 
 static enum sp_status read_facts(struct sp_training *t, json_t *facts, struct sp_error *err) {
   struct sp_train_progress *p = &t->progress;
-  json_int_t step, epoch, item, best_step, bad, tokens, skipped, log_bytes;
+  json_int_t step, epoch, item, best_step, bad, tokens, skipped;
   json_t *best;
   int early;
-  if (json_unpack(facts, "{sI sI sI sF so sI sI sI sI sI sb}", "step", &step, "epoch", &epoch,
+  if (json_unpack(facts, "{sI sI sI sF so sI sI sI sI sb}", "step", &step, "epoch", &epoch,
                   "item", &item, "average", &p->average, "best_loss", &best, "best_step",
                   &best_step, "bad_evals", &bad, "tokens", &tokens, "skipped", &skipped,
-                  "log_bytes", &log_bytes, "early", &early) != 0 ||
-      step < 0 || epoch < 0 || item < 0 || tokens < 0 || log_bytes < 0) {
+                  "early", &early) != 0 ||
+      step < 0 || epoch < 0 || item < 0 || tokens < 0) {
     return sp_fail(err, SP_EDAMAGED, "%s: a checkpoint lacks what a run needs to go on",
                    t->settings->out);
   }
@@ -322,7 +300,6 @@ static enum sp_status read_facts(struct sp_training *t, json_t *facts, struct sp
   p->bad_evals = (uint64_t)bad;
   p->tokens = (uint64_t)tokens;
   p->skipped = (uint64_t)skipped;
-  p->log_bytes = (uint64_t)log_bytes;
   p->early = early;
   return SP_OK;
 }
@@ -342,28 +319,32 @@ enum sp_status sp_training_load(struct sp_training *t, bool *found, struct sp_er
 
 /* ---- steps.jsonl ---- */
 
-/* Cuts the log back to the checkpoint's length. Of a shorter one, lost or harmed, what is there stays. */
-static bool cut_log(struct sp_training *t) {
-  struct stat info;
-  if (fstat(fileno(t->log), &info) != 0) {
-    return false;
-  }
-  if ((uint64_t)info.st_size < t->progress.log_bytes) {
-    t->progress.log_bytes = (uint64_t)info.st_size;
-    if (t->events->note) {
-      t->events->note(t->events->arg, "steps.jsonl lacks steps that were done before");
+/* Bytes of the lines up to the checkpoint's step; what a killed process wrote after it is done again. */
+static off_t kept_bytes(FILE *log, uint64_t step) {
+  char *line = NULL;
+  size_t room = 0;
+  off_t kept = 0;
+  for (ssize_t len; (len = getline(&line, &room, log)) > 0 && line[len - 1] == '\n';) {
+    json_t *object = json_loadb(line, (size_t)len, 0, NULL);
+    const json_t *at = json_object_get(object, "step");
+    bool ours = json_is_integer(at) && (uint64_t)json_integer_value(at) <= step;
+    json_decref(object);
+    if (!ours) {
+      break;
     }
+    kept += len;
   }
-  return ftruncate(fileno(t->log), (off_t)t->progress.log_bytes) == 0 &&
-         fseek(t->log, 0, SEEK_END) == 0;
+  free(line);
+  return kept;
 }
 
 enum sp_status sp_training_open_log(struct sp_training *t, struct sp_error *err) {
   struct sp_buf path = {0};
   SP_TRY(path_of(t, "steps.jsonl", &path, err));
-  bool existed = sp_file_exists(path.data);
-  t->log = fopen(path.data, existed ? "r+" : "w");
-  bool cut = t->log && cut_log(t);
+  t->log = fopen(path.data, sp_file_exists(path.data) ? "r+" : "w+");
+  off_t kept = t->log ? kept_bytes(t->log, t->progress.step) : 0;
+  bool cut = t->log && !ferror(t->log) && ftruncate(fileno(t->log), kept) == 0 &&
+             fseek(t->log, 0, SEEK_END) == 0;
   enum sp_status status = cut ? SP_OK : sp_fail_errno(err, SP_EIO, "cannot write %s", path.data);
   sp_buf_release(&path);
   return status;
@@ -376,7 +357,6 @@ static enum sp_status log_line(struct sp_training *t, json_t *line, struct sp_er
     return sp_fail_memory(err, 1024);
   }
   bool written = fprintf(t->log, "%s\n", out) > 0 && fflush(t->log) == 0;
-  t->progress.log_bytes += strlen(out) + 1;
   free(out);
   return written ? SP_OK
                  : sp_fail_errno(err, SP_EIO, "cannot write %s/steps.jsonl", t->settings->out);
@@ -431,6 +411,8 @@ enum sp_status sp_training_log_eval(struct sp_training *t, const struct sp_train
 
 enum sp_status sp_training_write_model(struct sp_training *t, struct sp_error *err) {
   struct sp_buf path = {0};
+  SP_TRY(sp_training_to_host(t, false, err));
+  sp_training_leave_scale(t, t->host.param);
   SP_TRY(path_of(t, "model", &path, err));
   t->params->config.lookahead.tau = (float)sp_train_tau(t->settings, t->progress.step, t->steps);
   struct sp_model_content content = {

@@ -20,8 +20,10 @@ static enum sp_status mlm_loss(struct sp_training *t, struct sp_train_worker *w,
 
 /* ---- lists ---- */
 
-/* d_score of a list gets scale times the gradient that lies in t->d_l. */
+/* d_score of a list gets scale times the gradient that lies in t->d_l, in the units of the head: the
+ * output's derivative times the deviation, over the variance. */
 static void add_gradient(struct sp_training *t, size_t first, size_t n, double scale) {
+  scale /= t->scale.deviation;
   for (size_t i = 0; i < n; i++) {
     t->d_score[first + i] += (float)(scale * t->d_l[i]);
   }
@@ -88,6 +90,9 @@ static enum sp_status list_loss(struct sp_training *t, struct sp_train_worker *w
   bool distill = t->settings->data.objective == SP_OBJECTIVE_DISTILL;
   double weight = totals ? 1 / (double)totals->lists : 0;
   SP_TRY(sp_network_scores(w->network, t->loss, err));
+  for (size_t i = 0; i < b->sequences; i++) {
+    t->loss[i] = (float)(t->scale.mean + t->scale.deviation * t->loss[i]);
+  }
   memset(t->d_score, 0, b->sequences * sizeof *t->d_score);
   for (size_t list = 0; list < b->lists; list++) {
     size_t first = b->list_start[list], n = b->list_start[list + 1] - first;

@@ -26,21 +26,20 @@ static enum sp_status copy_text(const char *directory, const char *name, char **
 
 /* ---- --lookahead ---- */
 
-static enum sp_status parse_reach(const char *text, struct sp_lookahead *out,
-                                  struct sp_error *err) {
+/* "dynamic:R[,R..]" makes schedulers; everything else is as `score --mask` reads it. */
+static enum sp_status parse_rule(const char *text, struct sp_lookahead *out,
+                                 struct sp_error *err) {
   char as_layerwise[SP_LOOKAHEAD_TEXT];
-  if ((size_t)snprintf(as_layerwise, sizeof as_layerwise, "layerwise:%s", text) >=
-      sizeof as_layerwise) {
-    return sp_fail(err, SP_EUSAGE, "--lookahead dynamic: the list of reaches is too long");
+  bool reaches = strncmp(text, "dynamic:", 8) == 0;
+  int length = snprintf(as_layerwise, sizeof as_layerwise, "layerwise:%s", reaches ? text + 8 : "");
+  if ((size_t)length >= sizeof as_layerwise ||
+      sp_lookahead_parse(reaches ? as_layerwise : text, out, NULL) != SP_OK) {
+    return sp_fail(err, SP_EUSAGE,
+                   "--lookahead '%s': it takes full, causal, chunked:C, or layerwise:R[,R..] or "
+                   "dynamic:R[,R..] with R from 1 to %d (0 too in a list of one a layer)",
+                   text, SP_MAX_REACH);
   }
-  SP_TRY(sp_lookahead_parse(as_layerwise, out, err));
-  out->policy = SP_MASK_DYNAMIC;
-  for (size_t i = 0; i < out->n_reach; i++) {
-    if (out->reach[i] > SP_MAX_REACH) {
-      return sp_fail(err, SP_EUSAGE, "--lookahead dynamic looks at most %d positions ahead",
-                     SP_MAX_REACH);
-    }
-  }
+  out->policy = reaches ? SP_MASK_DYNAMIC : out->policy;
   return SP_OK;
 }
 
@@ -49,14 +48,12 @@ static bool fits_layers(const struct sp_lookahead *rule, size_t layers) {
   return rule->n_reach <= 1 || rule->n_reach == layers;
 }
 
-/* "dynamic:R[,R..]" makes schedulers; everything else is as `score --mask` reads it. */
 static enum sp_status apply_lookahead(struct sp_training *t, struct sp_model_config *config,
                                       struct sp_error *err) {
   const char *text = t->settings->lookahead, *cells = t->settings->lookahead_cells;
   if (text) {
     struct sp_lookahead rule;
-    SP_TRY(strncmp(text, "dynamic:", 8) == 0 ? parse_reach(text + 8, &rule, err)
-                                             : sp_lookahead_parse(text, &rule, err));
+    SP_TRY(parse_rule(text, &rule, err));
     if (rule.policy == SP_MASK_DYNAMIC && rule.n_reach == 0 &&
         config->lookahead.policy != SP_MASK_DYNAMIC) {
       return sp_fail(
@@ -96,19 +93,20 @@ static enum sp_status apply_lookahead(struct sp_training *t, struct sp_model_con
 /* "0,2,5" as indices; *n of them, each below `layers`. */
 static enum sp_status parse_layers(const char *text, size_t layers, uint32_t *out, size_t *n,
                                    struct sp_error *err) {
-  const char *list = text;
+  const char *at = text;
   *n = 0;
   do {
     char *end;
-    unsigned long value = strtoul(text, &end, 10);
-    if (end == text || (*end != ',' && *end != '\0') || value >= layers || *n >= SP_MAX_LAYERS) {
+    unsigned long value = strtoul(at, &end, 10);
+    bool whole = *at >= '0' && *at <= '9' && (*end == '\0' || (*end == ',' && end[1] != '\0'));
+    if (!whole || value >= layers || *n >= SP_MAX_LAYERS) {
       return sp_fail(err, SP_EUSAGE,
                      "--init-layers '%s': it takes layers of the model, from 0 to %zu, with commas",
-                     list, layers - 1);
+                     text, layers - 1);
     }
     out[(*n)++] = (uint32_t)value;
-    text = *end ? end + 1 : NULL;
-  } while (text);
+    at = *end ? end + 1 : NULL;
+  } while (at);
   return SP_OK;
 }
 

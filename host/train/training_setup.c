@@ -1,16 +1,17 @@
 /* training_setup.c - opens what a run needs: model, data, devices, arrays; and gives it back. */
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "checked.h"
 #include "clock.h"
 #include "training_state.h"
 
-/* What a moving average keeps of itself: one that keeps all never moves. */
-static enum sp_status check_average(double value, const char *option, struct sp_error *err) {
+/* Weight of the past in a moving average: of 1 nothing would ever come in. */
+static enum sp_status check_momentum(double value, const char *option, struct sp_error *err) {
   return value >= 0 && value < 1
              ? SP_OK
-             : sp_fail(err, SP_EUSAGE, "%s is %g; it takes 0 to less than 1", option, value);
+             : sp_fail(err, SP_EUSAGE, "%s is %g; it takes 0 or more, below 1", option, value);
 }
 
 static enum sp_status check_positive(double value, const char *option, struct sp_error *err) {
@@ -26,9 +27,9 @@ static enum sp_status check_settings(const struct sp_train_settings *s, struct s
   SP_TRY(check_positive(s->tau_start, "--tau-start", err));
   SP_TRY(check_positive(s->tau_end, "--tau-end", err));
   SP_TRY(check_positive(s->eps, "--adam-eps", err));
-  SP_TRY(check_average(s->beta1, "--beta1", err));
-  SP_TRY(check_average(s->beta2, "--beta2", err));
-  SP_TRY(check_average(s->latency_momentum, "--latency-momentum", err));
+  SP_TRY(check_momentum(s->beta1, "--beta1", err));
+  SP_TRY(check_momentum(s->beta2, "--beta2", err));
+  SP_TRY(check_momentum(s->latency_momentum, "--latency-momentum", err));
   if (s->steps == 0) {
     SP_TRY(check_positive(s->epochs, "--epochs", err));
   }
@@ -145,7 +146,9 @@ enum sp_status sp_training_setup(struct sp_training *t, struct sp_error *err) {
   for (size_t i = 0; i < t->workers; i++) {
     SP_TRY(open_worker(t, &t->worker[i], err));
   }
+  SP_TRY(sp_training_measure_scale(t, err));
   SP_TRY(sp_training_fill_values(t, err));
+  sp_training_enter_scale(t, t->host.param);
   t->progress.best_loss = NAN;
   return SP_OK;
 }
@@ -207,5 +210,8 @@ void sp_training_release(struct sp_training *t) {
   }
   if (t->locked) {
     sp_run_lock_release(t->settings->out, &t->lock);
+  }
+  if (t->made) {
+    rmdir(t->settings->out); /* which fails where something was written */
   }
 }

@@ -16,7 +16,6 @@ struct sp_train_progress {
   double average;              /* moving average of the mean latency; 0 before the first */
   double best_loss;            /* NaN before the first evaluation */
   uint64_t best_step, bad_evals, tokens, skipped;
-  uint64_t log_bytes;          /* of steps.jsonl */
   bool early;
 };
 
@@ -43,6 +42,11 @@ struct sp_train_sums {
   double errors, first_errors, oracle_errors, ref_words;
 };
 
+/* What the head's output is of a score: (score - mean) / deviation. */
+struct sp_train_scale {
+  double mean, deviation;
+};
+
 struct sp_training {
   const struct sp_train_settings *settings;
   const struct sp_train_events *events;
@@ -62,13 +66,15 @@ struct sp_training {
   float *a, *d_a;        /* (L, T, J) */
   size_t token_limit, sequence_limit, target_limit, reach;
 
+  struct sp_train_scale scale;
+
   uint64_t steps;        /* in all */
   struct sp_train_progress progress;
   double started;        /* seconds */
   uint64_t tokens_before; /* that were done before this call */
   FILE *log;
   struct sp_run_lock lock;
-  bool locked;
+  bool locked, made; /* the directory, by this call */
 };
 
 /* training_setup.c: model, data, devices, arrays. */
@@ -82,6 +88,11 @@ SP_MUST_CHECK enum sp_status sp_training_to_host(struct sp_training *t, bool mom
 /* training_model.c: what is trained: its config, parameters and first values. */
 SP_MUST_CHECK enum sp_status sp_training_open_model(struct sp_training *t, struct sp_error *err);
 SP_MUST_CHECK enum sp_status sp_training_fill_values(struct sp_training *t, struct sp_error *err);
+
+/* training_scale.c: a head's last layer in units of the scores that it learns. */
+SP_MUST_CHECK enum sp_status sp_training_measure_scale(struct sp_training *t, struct sp_error *err);
+void sp_training_enter_scale(const struct sp_training *t, float *values);
+void sp_training_leave_scale(const struct sp_training *t, float *values);
 
 /* training_step.c */
 SP_MUST_CHECK enum sp_status sp_training_step(struct sp_training *t, struct sp_train_step *out,

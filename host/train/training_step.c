@@ -180,8 +180,8 @@ static enum sp_status check_finite(struct sp_training *t, const struct sp_train_
   name_items(t, before, items, sizeof items);
   return sp_fail(
       err, SP_EMODEL,
-      "step %llu: loss %g, gradient norm %g: training stops here. Its batch: %s. The last "
-      "checkpoint in %s stays; a lower --rate or a --clip may help",
+      "step %llu: loss %g, gradient norm %g: training stops here. Its batch: %s. "
+      "Checkpoints in %s stay; a lower --rate or a --clip may help",
       (unsigned long long)step->step, step->loss, step->norm, items, t->settings->out);
 }
 

@@ -70,6 +70,16 @@ const Slip options[] = {
     {"score --force-mask=causal", "--force-mask takes no value", "help score"},
     {"plan a", "--model DIR is missing; usage: secondpass plan --model DIR [OPTIONS] ARCHIVE...",
      "help plan"},
+    {"vocab --size 100 --out d",
+     "--data FILE is missing; usage: secondpass vocab --data FILE --size N --out DIR [OPTIONS] "
+     "[FILE...]",
+     "help vocab"},
+    {"vocab --data a --out d",
+     "--size N is missing; usage: secondpass vocab --data FILE --size N --out DIR [OPTIONS] "
+     "[FILE...]",
+     "help vocab"},
+    {"vocab --data a --size 5 --out d", "--size: '5' is not a whole number from 6 to 16777216",
+     "help vocab"},
     {"verify", "an argument is missing; usage: secondpass verify [--json] RUN", "help verify"},
     {"verify a b", "too many arguments ('b'); usage: secondpass verify [--json] RUN",
      "help verify"},

@@ -320,10 +320,13 @@ def rate_of(run, step):
 
 
 def train(model, run, batch):
-    """Steps of AdamW on the whole batch, in place; losses of the steps. Vectors do not decay."""
+    """Steps of AdamW on the whole batch, in place; loss and gradient norm of each. Vectors and token
+    types, of which one row is read, do not decay."""
     tensors = list(model.tensors.values())
-    groups = [{"params": [t for t in tensors if t.ndim == 2], "weight_decay": run["weight_decay"]},
-              {"params": [t for t in tensors if t.ndim == 1], "weight_decay": 0.0}]
+    types = model.tensors["bert.embeddings.token_type_embeddings.weight"]
+    groups = [{"params": [t for t in tensors if t.ndim == 2 and t is not types],
+               "weight_decay": run["weight_decay"]},
+              {"params": [t for t in tensors if t.ndim == 1 or t is types], "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, betas=(run["beta1"], run["beta2"]), eps=run["eps"])
     losses, average = [], 0.0
     for step in range(1, run["steps"] + 1):

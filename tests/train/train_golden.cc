@@ -3,6 +3,7 @@
 #include <jansson.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <stdexcept>
@@ -99,17 +100,58 @@ TrainGolden ReadGolden(json_t *json, json_t *defaults) {
   return out;
 }
 
-}  // namespace
+std::string AsText(json_t *value) {
+  if (json_is_string(value))
+    return json_string_value(value);
+  return json_is_number(value) ? std::to_string(json_number_value(value)) : "";
+}
 
-std::vector<TrainGolden> ReadTrainGoldens(const std::string &path) {
+std::string Lines(json_t *array) {
+  std::string out;
+  for (const std::string &line : Each(array, [](json_t *item) {
+         std::unique_ptr<char, decltype(&std::free)> text(json_dumps(item, JSON_COMPACT),
+                                                          std::free);
+         return std::string(text.get()) + "\n";
+       }))
+    out += line;
+  return out;
+}
+
+TrainedGolden ReadTrained(json_t *json) {
+  TrainedGolden out;
+  out.name = json_string_value(Get(json, "name"));
+  out.random = RandomOptions(Get(json, "random"));
+  const char *key;
+  json_t *value;
+  json_object_foreach(Get(json, "run"), key, value) out.run[key] = AsText(value);
+  out.archive = Lines(Get(json, "archive"));
+  auto rows = [](json_t *row) { return Each(row, json_number_value); };
+  out.losses = Each(Get(json, "losses"), rows);
+  out.changes = Each(Get(json, "changes"), rows);
+  out.tensors = Each(Get(json, "tensors"), AsText);
+  return out;
+}
+
+std::unique_ptr<json_t, Releaser> Load(const std::string &path) {
   json_error_t fault;
   std::unique_ptr<json_t, Releaser> root(
       json_load_file(path.c_str(), JSON_REJECT_DUPLICATES, &fault));
   if (!root)
     throw std::runtime_error(path + ": " + fault.text);
+  return root;
+}
+
+}  // namespace
+
+std::vector<TrainGolden> ReadTrainGoldens(const std::string &path) {
+  auto root = Load(path);
   json_t *defaults = Get(root.get(), "defaults");
   return Each(Get(root.get(), "models"),
               [&](json_t *model) { return ReadGolden(model, defaults); });
+}
+
+std::vector<TrainedGolden> ReadTrainedGoldens(const std::string &path) {
+  return Each(Get(Load(path).get(), "models"), ReadTrained);
 }
 
 std::vector<double> SummaryOf(const float *gradient, size_t count) {

@@ -37,7 +37,22 @@ struct TrainGolden {
   std::vector<TrainRun> runs;
 };
 
-// Throws std::runtime_error when something is wrong.
+// What some steps of training make of a model: tests/golden/train_steps.json.
+struct TrainedGolden {
+  std::string name;
+  std::map<std::string, std::string> random;
+  std::map<std::string, std::string> run;   // its settings, as text
+  std::string archive;                      // jsonl
+  std::vector<std::vector<double>> losses;  // loss and gradient norm of each step
+  std::vector<std::string> tensors;
+  std::vector<std::vector<double>> changes;  // SummaryOf what the steps added to each tensor
+  double Number(const std::string &setting) const {
+    return std::stod(run.at(setting));
+  }
+};
+
+// Both throw std::runtime_error when something is wrong.
+std::vector<TrainedGolden> ReadTrainedGoldens(const std::string &path);
 std::vector<TrainGolden> ReadTrainGoldens(const std::string &path);
 std::vector<double> SummaryOf(const float *gradient, size_t count);
 

@@ -9,8 +9,8 @@
 #include "kernels.h"
 #include "trainer.h"
 
-struct sp_cpu_train_tiles;  /* train_tiles.h */
-struct sp_product_engine;   /* train_product.h */
+struct sp_cpu_train_tiles; /* train_tiles.h */
+struct sp_product_engine;  /* train_product.h */
 
 struct sp_cpu_train_kernels {
   const struct sp_cpu_train_tiles *tiles;

@@ -211,9 +211,9 @@ static enum sp_status backward_memory(struct sp_trainer *trainer, const struct b
   struct sp_train_products *products = trainer->products;
   size_t tiles = sp_train_tiles(op->args->rows), rows = tiles * SP_TRAIN_TILE;
   size_t columns = sp_train_padded(&op->layout, weight->k);
-  size_t packed = sp_mul_sat(rows, columns) * sp_train_row_bytes(&op->layout);
+  size_t packed = sp_mul_sat(sp_mul_sat(rows, columns), sp_train_row_bytes(&op->layout));
   if (!op->in_place) {
-    size_t d_pre = sp_mul_sat(rows, weight->n) * sp_train_bytes(weight->type);
+    size_t d_pre = sp_mul_sat(sp_mul_sat(rows, weight->n), sp_train_bytes(weight->type));
     SP_TRY(sp_train_buffer_grow(&products->d_pre, d_pre, err));
   }
   SP_TRY(sp_train_buffer_grow(&products->packed, packed, err));

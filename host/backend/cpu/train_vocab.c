@@ -260,7 +260,8 @@ static enum sp_status vocab_memory(struct sp_trainer *trainer, struct vocab *op,
   SP_TRY(sp_train_buffer_grow(&products->exps, exps, err));
   SP_TRY(sp_train_buffer_grow(&products->stats, (3 * cell_rows + rows) * sizeof(float), err));
   size_t columns = sp_train_padded(&op->layout, weight->k);
-  SP_TRY(sp_train_buffer_grow(&products->packed, sp_mul_sat(rows, columns) * row_bytes, err));
+  SP_TRY(sp_train_buffer_grow(&products->packed, sp_mul_sat(sp_mul_sat(rows, columns), row_bytes),
+                              err));
   size_t slab = sp_round_up(weight->slab, SP_CPU_PAD);
   size_t turned = slab * sizeof(float) + SP_TRAIN_PIECE * slab * row_bytes;
   op->thread_bytes = sp_max_size(turned, SP_TRAIN_TILE * slab * sizeof(float));
