@@ -332,6 +332,12 @@ TEST_F(MlmData, AVocabularyWithoutMaskIsRefused) {
   ExpectFault(Open(SP_OBJECTIVE_MLM, {good}), SP_EMODEL, "[MASK]");
 }
 
+TEST_F(MlmData, AFileIsNotBothTrainedOnAndHeldOut) {
+  std::string file = File("a.txt", Lines(40)), other = File("b.txt", Lines(4));
+  ExpectFault(Open(SP_OBJECTIVE_MLM, {other, file}, {}, {scratch_ / "./a.txt"}), SP_EUSAGE,
+              "both trained on and held out");
+}
+
 // Room is made for what the data can give, however large the budget.
 TEST_F(MlmData, LimitsAreBoundedByTheData) {
   std::string file = File("a.txt", Lines(40));

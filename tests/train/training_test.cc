@@ -185,10 +185,18 @@ TEST_F(Training, KilledBetweenCheckpointsGoesOnFromTheLast) {
 }
 
 TEST_F(Training, ThreadsNeverChangeAResult) {
-  ASSERT_EQ(Run("one"), SP_OK) << err_.message;
-  settings_.threads = 3;
-  ASSERT_EQ(Run("three"), SP_OK) << err_.message;
-  EXPECT_EQ(Weights("one"), Weights("three"));
+  for (const char *device : {"cpu:built-in", "cpu"}) {
+    for (bool bf16 : {false, true}) {
+      std::string name = std::string(device) + (bf16 ? " bf16" : " f32");
+      settings_.device = device;
+      settings_.bf16 = bf16;
+      settings_.threads = 1;
+      ASSERT_EQ(Run(name + " one"), SP_OK) << err_.message;
+      settings_.threads = 3;
+      ASSERT_EQ(Run(name + " three"), SP_OK) << err_.message;
+      EXPECT_EQ(Weights(name + " one"), Weights(name + " three")) << name;
+    }
+  }
 }
 
 // Sums of one batch and of three are the same numbers in another order.
