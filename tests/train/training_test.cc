@@ -214,6 +214,29 @@ TEST_F(Training, AccumulatedBatchesTrainTheSameModel) {
   EXPECT_TRUE(std::fabs(events_.steps[0].norm - norm) <= 1e-4 * norm);
 }
 
+// One layer, one token type, a decoder of its own, fewer words than rows of it, layers that may not look.
+TEST_F(Training, UnusualShapesAreTrained) {
+  std::string words = ReadFile(scratch_ / "model/vocab.txt"), fewer = scratch_ / "fewer.txt";
+  WriteFile(fewer, words.substr(0, words.find("w117\n")));
+  options_.type_vocab = 1;
+  options_.decoder = SP_RANDOM_UNTIED;
+  options_.vocab_file = fewer.c_str();
+  for (const char *rule : {"full", "causal", "dynamic:2"}) {
+    options_.layers = 1;
+    ASSERT_EQ(sp_random_model_write(&options_, (scratch_ / "model").c_str(), &err_), SP_OK);
+    settings_.lookahead = rule;
+    ASSERT_EQ(RunAnew(std::string("one ") + rule), SP_OK) << rule << ": " << err_.message;
+    EXPECT_LT(events_.evals.back().loss, events_.evals.front().loss) << rule;
+  }
+  options_.layers = 2;
+  ASSERT_EQ(sp_random_model_write(&options_, (scratch_ / "model").c_str(), &err_), SP_OK);
+  for (const char *rule : {"dynamic:0,2", "dynamic:2,0", "layerwise:0,1"}) {
+    settings_.lookahead = rule;
+    ASSERT_EQ(RunAnew(std::string("two ") + rule), SP_OK) << rule << ": " << err_.message;
+    EXPECT_LT(events_.evals.back().loss, events_.evals.front().loss) << rule;
+  }
+}
+
 TEST_F(Training, AnotherSeedIsAnotherModel) {
   ASSERT_EQ(Run("one"), SP_OK) << err_.message;
   settings_.seed = settings_.data.seed = 2;
