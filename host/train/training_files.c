@@ -161,8 +161,8 @@ static json_t *model_identity(const struct sp_training *t) {
 static enum sp_status digest_model(const struct sp_training *t, json_t *to, struct sp_error *err) {
   struct sp_buf vocabulary = {0};
   json_t *list;
-  enum sp_status status = sp_run_path(&vocabulary, t->tokenizer_from,
-                                      sp_tokenizer_get_info(t->tokenizer)->source, err);
+  enum sp_status status =
+      sp_run_path(&vocabulary, t->tokenizer_from, sp_tokenizer_get_info(t->tokenizer)->source, err);
   if (status == SP_OK) {
     const char *files[] = {t->config_from, vocabulary.data};
     status = digest_files(files, 2, &list, err);
@@ -265,12 +265,12 @@ done:
 enum sp_status sp_training_save(struct sp_training *t, struct sp_error *err) {
   const struct sp_train_progress *p = &t->progress;
   SP_TRY(sp_training_to_host(t, true, err));
-  json_t *facts =
-      json_pack("{sI sI sI sf so sI sI sI sI sb}", "step", (json_int_t)p->step, "epoch",
-                (json_int_t)p->at.epoch, "item", (json_int_t)p->at.item, "average", p->average,
-                "best_loss", isnan(p->best_loss) ? json_null() : json_real(p->best_loss),
-                "best_step", (json_int_t)p->best_step, "bad_evals", (json_int_t)p->bad_evals,
-                "tokens", (json_int_t)p->tokens, "skipped", (json_int_t)p->skipped, "early", p->early);
+  json_t *facts = json_pack(
+      "{sI sI sI sf so sI sI sI sI sb}", "step", (json_int_t)p->step, "epoch",
+      (json_int_t)p->at.epoch, "item", (json_int_t)p->at.item, "average", p->average, "best_loss",
+      isnan(p->best_loss) ? json_null() : json_real(p->best_loss), "best_step",
+      (json_int_t)p->best_step, "bad_evals", (json_int_t)p->bad_evals, "tokens",
+      (json_int_t)p->tokens, "skipped", (json_int_t)p->skipped, "early", p->early);
   if (!facts) {
     return sp_fail_memory(err, 4096);
   }
@@ -285,10 +285,10 @@ static enum sp_status read_facts(struct sp_training *t, json_t *facts, struct sp
   json_int_t step, epoch, item, best_step, bad, tokens, skipped;
   json_t *best;
   int early;
-  if (json_unpack(facts, "{sI sI sI sF so sI sI sI sI sb}", "step", &step, "epoch", &epoch,
-                  "item", &item, "average", &p->average, "best_loss", &best, "best_step",
-                  &best_step, "bad_evals", &bad, "tokens", &tokens, "skipped", &skipped,
-                  "early", &early) != 0 ||
+  if (json_unpack(facts, "{sI sI sI sF so sI sI sI sI sb}", "step", &step, "epoch", &epoch, "item",
+                  &item, "average", &p->average, "best_loss", &best, "best_step", &best_step,
+                  "bad_evals", &bad, "tokens", &tokens, "skipped", &skipped, "early",
+                  &early) != 0 ||
       step < 0 || epoch < 0 || item < 0 || tokens < 0) {
     return sp_fail(err, SP_EDAMAGED, "%s: a checkpoint lacks what a run needs to go on",
                    t->settings->out);

@@ -27,8 +27,7 @@ static enum sp_status copy_text(const char *directory, const char *name, char **
 /* ---- --lookahead ---- */
 
 /* "dynamic:R[,R..]" makes schedulers; everything else is as `score --mask` reads it. */
-static enum sp_status parse_rule(const char *text, struct sp_lookahead *out,
-                                 struct sp_error *err) {
+static enum sp_status parse_rule(const char *text, struct sp_lookahead *out, struct sp_error *err) {
   char as_layerwise[SP_LOOKAHEAD_TEXT];
   bool reaches = strncmp(text, "dynamic:", 8) == 0;
   int length = snprintf(as_layerwise, sizeof as_layerwise, "layerwise:%s", reaches ? text + 8 : "");

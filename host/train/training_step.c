@@ -178,11 +178,10 @@ static enum sp_status check_finite(struct sp_training *t, const struct sp_train_
   }
   char items[400];
   name_items(t, before, items, sizeof items);
-  return sp_fail(
-      err, SP_EMODEL,
-      "step %llu: loss %g, gradient norm %g: training stops here. Its batch: %s. "
-      "Checkpoints in %s stay; a lower --rate or a --clip may help",
-      (unsigned long long)step->step, step->loss, step->norm, items, t->settings->out);
+  return sp_fail(err, SP_EMODEL,
+                 "step %llu: loss %g, gradient norm %g: training stops here. Its batch: %s. "
+                 "Checkpoints in %s stay; a lower --rate or a --clip may help",
+                 (unsigned long long)step->step, step->loss, step->norm, items, t->settings->out);
 }
 
 /* What a step tells, from its sums. */
