@@ -357,6 +357,15 @@ TEST_F(Training, ErrorsOfSettingsNameTheOption) {
   ExpectRefused(Run("e"), SP_EUSAGE, {"--max-tokens", "24"});
 }
 
+TEST_F(Training, AHeadThatSeesNoTextIsRefused) {
+  Begin(SP_OBJECTIVE_MWER);
+  settings_.steps = 1;
+  settings_.lookahead = "causal";
+  ExpectRefused(Run("a"), SP_EUSAGE, {"causal", "--cls last"});
+  settings_.cls_row = "last";
+  EXPECT_EQ(Run("b"), SP_OK) << err_.message;
+}
+
 TEST_F(Training, AMissingDirectoryAboveIsTold) {
   ExpectRefused(Run("no/such"), SP_EIO, {"no/such"});
 }
