@@ -106,7 +106,8 @@ static void span(struct plot *p, const double *mean) {
     p->low = fmin(p->low, p->held_out.loss[i]);
     p->high = fmax(p->high, p->held_out.loss[i]);
   }
-  double margin = p->high > p->low ? 0.05 * (p->high - p->low) : 1;
+  double most = fmax(fabs(p->low), fabs(p->high));
+  double margin = fmax(0.05 * (p->high - p->low), most > 0 ? 1e-3 * most : 1);
   p->low -= margin;
   p->high += margin;
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "checked.h"
 #include "data_inside.h"
@@ -55,6 +56,24 @@ static enum sp_status check_files(const char *const *files, size_t n, struct sp_
   return SP_OK;
 }
 
+static bool is_same_file(const char *a, const char *b) {
+  struct stat left, right;
+  return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev &&
+         left.st_ino == right.st_ino;
+}
+
+/* What is trained on tells nothing of what was never seen. */
+static enum sp_status check_apart(const struct sp_train_data_settings *s, struct sp_error *err) {
+  for (size_t h = 0; h < s->n_holdout; h++) {
+    for (size_t i = 0; i < s->n_files; i++) {
+      if (is_same_file(s->holdout[h], s->files[i])) {
+        return sp_fail(err, SP_EUSAGE, "%s is both trained on and held out", s->holdout[h]);
+      }
+    }
+  }
+  return SP_OK;
+}
+
 static enum sp_status check_settings(const struct sp_train_data_settings *s, struct sp_error *err) {
   if (s->n_files == 0) {
     return sp_fail(err, SP_EUSAGE, "no data is given");
@@ -73,6 +92,7 @@ static enum sp_status check_settings(const struct sp_train_data_settings *s, str
   }
   SP_TRY(check_files(s->files, s->n_files, err));
   SP_TRY(check_files(s->holdout, s->n_holdout, err));
+  SP_TRY(check_apart(s, err));
   SP_TRY(check_teachers(s, err));
   return s->objective == SP_OBJECTIVE_MLM ? check_masks(s, err) : SP_OK;
 }

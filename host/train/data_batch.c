@@ -313,15 +313,16 @@ enum sp_status sp_train_data_next_holdout(struct sp_train_data *data, uint64_t *
 void sp_train_data_limits(const struct sp_train_data *data, size_t token_budget, size_t *tokens,
                           size_t *sequences, size_t *targets) {
   bool mlm = data->objective == SP_OBJECTIVE_MLM;
-  *tokens = token_budget;
-  *sequences = 1;
+  *tokens = *sequences = 1;
   for (int p = 0; p < 2; p++) {
     const struct sp_data_part *part = &data->part[p];
     if (part->items > 0) {
       bool joins = mlm && p == SP_TRAINING_PART && data->join_share > 0;
       size_t longest = joins ? sp_max_size(part->longest, data->max_tokens) : part->longest;
-      *tokens = sp_max_size(*tokens, longest);
-      *sequences = sp_max_size(*sequences, sp_max_size(token_budget / part->shortest, part->most));
+      size_t all = joins ? sp_mul_sat(part->items, longest) : part->tokens + 2 * part->sequences;
+      size_t many = sp_min_size(token_budget / part->shortest, part->sequences);
+      *tokens = sp_max_size(*tokens, sp_max_size(sp_min_size(token_budget, all), longest));
+      *sequences = sp_max_size(*sequences, sp_max_size(many, part->most));
     }
   }
   size_t most = (size_t)(data->mask_rate * (double)*tokens) + 1 + *sequences;

@@ -9,7 +9,11 @@
 #include "tokenizer.h"
 #include "units.h"
 
-/* Bytes of text after which a block is full. */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Bytes of texts, and of what is kept of empty ones too, after which a block is full. */
 #define SP_DATA_BLOCK_BYTES ((size_t)1 << 20)
 
 /* A stretch of the block's bytes. */
@@ -44,7 +48,7 @@ static inline size_t sp_data_block_utts(const struct sp_data_block *block) {
   return block->utts.len / sizeof(struct sp_data_utt);
 }
 static inline bool sp_data_block_is_full(const struct sp_data_block *block) {
-  return block->bytes.len >= SP_DATA_BLOCK_BYTES;
+  return block->bytes.len + block->texts.len + block->utts.len >= SP_DATA_BLOCK_BYTES;
 }
 void sp_data_block_clear(struct sp_data_block *block);
 void sp_data_block_release(struct sp_data_block *block);
@@ -70,4 +74,7 @@ void sp_data_worker_release(struct sp_data_worker *worker);
 /* Fills in what the block's texts come to; the outcome is in the worker. */
 void sp_data_worker_run(struct sp_data_worker *worker);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

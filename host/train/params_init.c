@@ -1,14 +1,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "draws.h"
 #include "params.h"
-
-/* The finaliser of SplitMix64, Steele, Lea and Flood 2014: a bijection that spreads every bit. */
-static uint64_t mix(uint64_t x) {
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-  return x ^ x >> 31;
-}
 
 /* Twelve 16-bit numbers have the variance 2^32 - 1: their sum over 2^16, less its mean, is near normal
  * with deviation 1. An integer of 20 bits, it is exact in a float. */
@@ -16,7 +10,7 @@ static float draw_normal(uint64_t key, uint64_t counter) {
   enum { words = 3, mean = 12 * 65535 / 2 };
   int32_t sum = -mean;
   for (uint64_t i = 0; i < words; i++) {
-    uint64_t bits = mix(key + (counter * words + i + 1) * 0x9e3779b97f4a7c15u);
+    uint64_t bits = sp_mix64(key + (counter * words + i + 1) * 0x9e3779b97f4a7c15u);
     for (int part = 0; part < 64; part += 16) {
       sum += (int32_t)(bits >> part & 0xffff);
     }

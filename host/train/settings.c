@@ -43,6 +43,5 @@ void sp_train_settings_init(struct sp_train_settings *settings, enum sp_objectiv
   settings->step_tokens = 4096;
   settings->batch_tokens = 4096;
   settings->distill_weight = lists ? 1e-4 : 0;
-  settings->distill_sum = lists;
   settings->save_every = 200;
 }

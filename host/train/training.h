@@ -4,8 +4,9 @@
  *                            directory of another identity is refused (as `score` does)
  * OUT/steps.jsonl            a line a step and a line an evaluation; cut back to the checkpoint's step on resume
  * OUT/state-*.sptrain        checkpoints (state.h)
- * OUT/model/                 the best model by held-out loss, or the last where nothing is held out; rounded
- *                            masks where it has a scheduler
+ * OUT/model/                 the best model by held-out loss; under a penalty, which lowers latency at the
+ *                            price of loss, the last that was evaluated; where nothing is held out the
+ *                            last.  Rounded masks where it has a scheduler
  * OUT/_SUCCESS               written last
  * Killed anywhere and started again, a run ends in the same bytes. */
 #ifndef SP_TRAIN_TRAINING_H
@@ -24,7 +25,7 @@ enum sp_decay { SP_DECAY_LINEAR, SP_DECAY_COSINE, SP_DECAY_CONSTANT };
 struct sp_train_settings {
   const char *model;       /* directory to begin from, or NULL */
   const char *config;      /* config.json to begin from scratch, or NULL; with `vocab` */
-  const char *vocab;       /* vocab.txt or a directory with a tokenizer */
+  const char *vocab;       /* directory with a tokenizer */
   const char *init_layers; /* "0,2,5": layers of `model` that become ours; NULL: all */
   const char *lookahead;   /* a rule that replaces the model's ("causal", "layerwise:1", "dynamic:4"), or
                               NULL */
@@ -38,7 +39,7 @@ struct sp_train_settings {
   struct sp_train_data_settings data; /* objective included; scratch_dir is set by the run */
 
   uint64_t steps;          /* 0: from epochs */
-  double epochs;           /* with steps == 0 */
+  double epochs;           /* with steps == 0: as many tokens as so many rounds have, joins aside */
   size_t step_tokens;      /* tokens of a step over all devices and accumulated batches */
   size_t batch_tokens;     /* of one forward pass; a step is split into batches of at most this,
                               and of no more than a step */
@@ -100,7 +101,7 @@ struct sp_train_summary {
   bool early; /* stopped by patience */
 };
 
-/* A loss or gradient that is not finite ends the run with SP_EMODEL, naming the step and the items of its
+/* A loss, held-out loss or gradient that is not finite ends the run with SP_EMODEL, naming the step and the items of its
  * batch; the last checkpoint stays. */
 SP_MUST_CHECK enum sp_status sp_training_run(const struct sp_train_settings *settings,
                                              const struct sp_train_events *events,

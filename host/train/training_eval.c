@@ -50,6 +50,31 @@ static void describe(const struct sp_train_sums *sums, struct sp_train_eval *out
   }
 }
 
+/* A model that lost its way is never the best one. */
+static enum sp_status check_finite(const struct sp_training *t, const struct sp_train_eval *eval,
+                                   struct sp_error *err) {
+  return isfinite(eval->loss) && isfinite(eval->rounded)
+             ? SP_OK
+             : sp_fail(
+                   err, SP_EMODEL,
+                   "step %llu: held-out loss %g, with rounded masks %g: training stops here. The "
+                   "last checkpoint in %s stays; a lower --rate or a --clip may help",
+                   (unsigned long long)eval->step, eval->loss, eval->rounded, t->settings->out);
+}
+
+/* Whether it is the best so far. What a penalty takes from the masks it takes at the price of loss, the
+ * more the later: there the latest model counts. */
+static void judge(struct sp_training *t, struct sp_train_eval *eval) {
+  struct sp_train_progress *p = &t->progress;
+  bool better = !(eval->rounded >= p->best_loss);
+  eval->best = better || t->settings->penalty.kind != SP_PENALTY_NONE;
+  p->bad_evals = better ? 0 : p->bad_evals + 1;
+  if (eval->best) {
+    p->best_loss = eval->rounded;
+    p->best_step = p->step;
+  }
+}
+
 enum sp_status sp_training_eval(struct sp_training *t, struct sp_train_eval *out,
                                 struct sp_error *err) {
   *out = (struct sp_train_eval){.step = t->progress.step,
@@ -77,12 +102,7 @@ enum sp_status sp_training_eval(struct sp_training *t, struct sp_train_eval *out
   double settled = out->settled;
   describe(&hard.sums, out);
   out->settled = settled;
-  struct sp_train_progress *p = &t->progress;
-  out->best = !(out->rounded >= p->best_loss);
-  if (out->best) {
-    p->best_loss = out->rounded;
-    p->best_step = p->step;
-  }
-  p->bad_evals = out->best ? 0 : p->bad_evals + 1;
+  SP_TRY(check_finite(t, out, err));
+  judge(t, out);
   return SP_OK;
 }

@@ -211,8 +211,7 @@ static enum sp_status check_same(const struct sp_training *t, const json_t *thei
   return SP_OK;
 }
 
-static enum sp_status read_identity(const struct sp_training *t, const char *path, json_t **out,
-                                    struct sp_error *err) {
+static enum sp_status read_identity(const char *path, json_t **out, struct sp_error *err) {
   struct sp_buf bytes = {.ceiling = (size_t)1 << 20};
   json_error_t fault;
   enum sp_status status = sp_file_read(path, &bytes, err);
@@ -223,7 +222,6 @@ static enum sp_status read_identity(const struct sp_training *t, const char *pat
     json_decref(*out);
     return sp_fail(err, SP_EDAMAGED, "%s: not the train.json of a training run", path);
   }
-  (void)t;
   return SP_OK;
 }
 
@@ -252,7 +250,7 @@ enum sp_status sp_training_check_identity(struct sp_training *t, bool *finished,
     status = write_identity(ours, path.data, err);
     goto done;
   }
-  SP_TRY_GOTO(read_identity(t, path.data, &theirs, err), done);
+  SP_TRY_GOTO(read_identity(path.data, &theirs, err), done);
   status = check_same(t, theirs, ours, err);
 done:
   json_decref(ours);

@@ -50,23 +50,33 @@ static void discriminate_list(struct sp_training *t, const struct sp_train_batch
   add_gradient(t, first, n, weight);
 }
 
+/* The hypothesis with the largest a + beta l, of equal ones the first; one without a first-pass score is
+ * taken where all are. */
+static size_t chosen(const struct sp_training *t, const struct sp_train_batch *b, size_t first,
+                     size_t end, double beta) {
+  size_t best = first;
+  double most = -INFINITY;
+  for (size_t i = first; i < end; i++) {
+    double total = b->first_pass[i] + beta * t->loss[i];
+    if (total > most) {
+      best = i;
+      most = total;
+    }
+  }
+  return best;
+}
+
 /* Word errors of what a + beta l puts first, of the first pass's own choice and of the best. */
 static void count_errors(const struct sp_training *t, const struct sp_train_batch *b, size_t list,
                          struct sp_train_sums *sums) {
-  size_t first = b->list_start[list], end = b->list_start[list + 1], best = first, own = first;
+  size_t first = b->list_start[list], end = b->list_start[list + 1];
+  size_t best = chosen(t, b, first, end, t->settings->beta), own = chosen(t, b, first, end, 0);
   float oracle = b->errors[first];
-  double beta = t->settings->beta;
   for (size_t i = first; i < end; i++) {
-    double total = b->first_pass[i] + beta * t->loss[i];
-    if (total > b->first_pass[best] + beta * t->loss[best]) {
-      best = i;
-    }
-    if (b->first_pass[i] > b->first_pass[own]) {
-      own = i;
-    }
     oracle = fminf(oracle, b->errors[i]);
   }
-  double scale = t->settings->data.error_rates ? b->ref_words[list] : 1;
+  /* a rate is of one word at least */
+  double scale = t->settings->data.error_rates ? fmax(b->ref_words[list], 1) : 1;
   sums->errors += scale * b->errors[best];
   sums->first_errors += scale * b->errors[own];
   sums->oracle_errors += scale * oracle;

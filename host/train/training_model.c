@@ -72,6 +72,12 @@ static enum sp_status apply_lookahead(struct sp_training *t, struct sp_model_con
     return sp_fail(err, SP_EUSAGE, "--lookahead %s: the model has %zu layers",
                    text ? text : "of the model", config->layers);
   }
+  if (cells && config->lookahead.policy != SP_MASK_DYNAMIC) {
+    return sp_fail(
+        err, SP_EUSAGE,
+        "--lookahead-cells %s: the model has no schedulers; --lookahead dynamic:R makes them",
+        cells);
+  }
   if (cells) {
     config->lookahead.span = strcmp(cells, "span") == 0;
   }
@@ -87,7 +93,8 @@ static enum sp_status apply_lookahead(struct sp_training *t, struct sp_model_con
 static enum sp_status parse_layers(const char *text, size_t layers, uint32_t *out, size_t *n,
                                    struct sp_error *err) {
   const char *at = text;
-  for (*n = 0; *at; (*n)++) {
+  *n = 0;
+  do {
     char *end;
     unsigned long value = strtoul(at, &end, 10);
     bool whole = *at >= '0' && *at <= '9' && (*end == '\0' || (*end == ',' && end[1] != '\0'));
@@ -96,9 +103,9 @@ static enum sp_status parse_layers(const char *text, size_t layers, uint32_t *ou
                      "--init-layers '%s': it takes layers of the model, from 0 to %zu, with commas",
                      text, layers - 1);
     }
-    out[*n] = (uint32_t)value;
-    at = *end ? end + 1 : end;
-  }
+    out[(*n)++] = (uint32_t)value;
+    at = *end ? end + 1 : NULL;
+  } while (at);
   return SP_OK;
 }
 
@@ -150,12 +157,29 @@ static enum sp_status check_source(const struct sp_train_settings *s, struct sp_
   return SP_OK;
 }
 
+/* A head whose row sees none of the text would learn one number for all. */
+static enum sp_status check_cls_row(const struct sp_training *t,
+                                    const struct sp_model_config *config, struct sp_error *err) {
+  char rule[SP_LOOKAHEAD_TEXT];
+  if (!wants_cls(t) ||
+      sp_lookahead_cls_tokens(&config->lookahead, config->layers, config->max_positions) > 0) {
+    return SP_OK;
+  }
+  sp_lookahead_print(&config->lookahead, rule, sizeof rule);
+  return sp_fail(
+      err, SP_EUSAGE,
+      "under the mask %s the row that the cls head scores sees no token of a text; --cls last "
+      "scores the one that has seen all",
+      rule);
+}
+
 enum sp_status sp_training_open_model(struct sp_training *t, struct sp_error *err) {
   const struct sp_train_settings *s = t->settings;
   struct sp_model_config config;
   SP_TRY(check_source(s, err));
   SP_TRY(s->model ? open_checkpoint(t, &config, err) : open_config(t, &config, err));
   SP_TRY(apply_lookahead(t, &config, err));
+  SP_TRY(check_cls_row(t, &config, err));
   SP_TRY(sp_tokenizer_open(t->tokenizer_from, &t->tokenizer, err));
   const struct sp_tokenizer_info *info = sp_tokenizer_get_info(t->tokenizer);
   SP_TRY(

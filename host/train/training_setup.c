@@ -64,7 +64,8 @@ static uint64_t count_steps(const struct sp_training *t) {
   if (s->steps != 0) {
     return s->steps;
   }
-  double steps = ceil(s->epochs * (double)counts->tokens / (double)s->step_tokens);
+  double tokens = (double)counts->tokens + 2 * (double)counts->hyps; /* [CLS] and [SEP] */
+  double steps = ceil(s->epochs * tokens / (double)s->step_tokens);
   return steps < 1 ? 1 : (uint64_t)steps;
 }
 
@@ -101,13 +102,23 @@ static enum sp_status open_worker(struct sp_training *t, struct sp_train_worker 
   return w->device->backend->alloc(w->device, bytes, (void **)&w->v, err);
 }
 
-static enum sp_status take_arrays(struct sp_training *t, struct sp_error *err) {
-  size_t count = t->params->count, layers = t->params->config.layers;
-  for (size_t l = 0; l < layers; l++) {
+/* The greatest reach of a scheduler. */
+static enum sp_status find_reach(struct sp_training *t, struct sp_error *err) {
+  for (size_t l = 0; l < t->params->config.layers; l++) {
     if (t->params->layers[l].n_scheduler != 0) {
       t->reach = sp_max_size(t->reach, sp_lookahead_reach(&t->params->config.lookahead, l));
     }
   }
+  return t->reach != 0 || t->settings->penalty.kind == SP_PENALTY_NONE
+             ? SP_OK
+             : sp_fail(err, SP_EUSAGE,
+                       "--penalty %s: the model has no schedulers whose masks it could act on; "
+                       "--lookahead dynamic:R makes them",
+                       sp_penalty_name(t->settings->penalty.kind));
+}
+
+static enum sp_status take_arrays(struct sp_training *t, struct sp_error *err) {
+  size_t count = t->params->count, layers = t->params->config.layers;
   size_t cells = sp_mul_sat(sp_mul_sat(layers, t->token_limit), t->reach);
   size_t rows = sp_max_size(t->target_limit, t->sequence_limit);
   t->host = (struct sp_train_arrays){
@@ -127,6 +138,7 @@ static enum sp_status take_arrays(struct sp_training *t, struct sp_error *err) {
 enum sp_status sp_training_setup(struct sp_training *t, struct sp_error *err) {
   SP_TRY(check_settings(t->settings, err));
   SP_TRY(sp_training_open_model(t, err));
+  SP_TRY(find_reach(t, err));
   SP_TRY(open_data(t, err));
   t->steps = count_steps(t);
   SP_TRY(take_arrays(t, err));

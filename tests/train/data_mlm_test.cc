@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 
+#include "data_block.h"
 #include "data_fixture.h"
 
 namespace {
@@ -329,6 +330,41 @@ TEST_F(MlmData, AVocabularyWithoutMaskIsRefused) {
   std::string good = File("good.txt", Lines(9));
   Vocabulary("[PAD]\n[UNK]\n[CLS]\n[SEP]\n");
   ExpectFault(Open(SP_OBJECTIVE_MLM, {good}), SP_EMODEL, "[MASK]");
+}
+
+TEST_F(MlmData, AFileIsNotBothTrainedOnAndHeldOut) {
+  std::string file = File("a.txt", Lines(40)), other = File("b.txt", Lines(4));
+  ExpectFault(Open(SP_OBJECTIVE_MLM, {other, file}, {}, {scratch_ / "./a.txt"}), SP_EUSAGE,
+              "both trained on and held out");
+}
+
+// Room is made for what the data can give, however large the budget.
+TEST_F(MlmData, LimitsAreBoundedByTheData) {
+  std::string file = File("a.txt", Lines(40));
+  for (double share : {0.0, 1.0}) {
+    settings_.join_share = share;
+    ASSERT_EQ(Open(SP_OBJECTIVE_MLM, {file}), SP_OK) << err_.message;
+    size_t tokens, sequences, targets;
+    sp_train_data_limits(data_, (size_t)1 << 40, &tokens, &sequences, &targets);
+    EXPECT_LE(tokens, share > 0 ? 40 * settings_.max_tokens : 40 * 8);
+    EXPECT_EQ(sequences, 40u);
+    sp_train_position at{};
+    Batch batch = Next(&at, (size_t)1 << 40);
+    EXPECT_LE(batch.ids.size(), tokens);
+    EXPECT_LE(batch.target_row.size(), targets);
+    EXPECT_EQ(batch.item.size(), 40u);
+  }
+}
+
+// A file of empty lines fills blocks too, or memory would grow with it.
+TEST_F(MlmData, EmptyLinesFillABlock) {
+  sp_data_block block{};
+  sp_data_utt utt{};
+  size_t n = 0;
+  for (; !sp_data_block_is_full(&block) && n < 100000; n++)
+    ASSERT_EQ(sp_buf_append(&block.utts, &utt, sizeof utt, &err_), SP_OK);
+  EXPECT_LT(n, 100000u);
+  sp_data_block_release(&block);
 }
 
 }  // namespace

@@ -78,9 +78,9 @@ class Training : public testing::Test {
     for (int i = 0; i < 40; i++) {
       std::string right = "w" + std::to_string(60 + i % 11) + " w" + std::to_string(80 + i % 11);
       std::string wrong = "w" + std::to_string(60 + i % 11) + " w" + std::to_string(100 + i % 5);
-      lines += "{\"id\":\"s" + std::to_string(i) + "\",\"ref\":\"" + right + "\",\"hyps\":[{\"text\":\"" +
-               wrong + "\",\"score\":-1.0},{\"text\":\"" + right + "\",\"score\":-1.5},{\"text\":\"" +
-               wrong + " w110\",\"score\":-2.5}]}\n";
+      lines += "{\"id\":\"s" + std::to_string(i) + "\",\"ref\":\"" + right +
+               "\",\"hyps\":[{\"text\":\"" + wrong + "\",\"score\":-1.0},{\"text\":\"" + right +
+               "\",\"score\":-1.5},{\"text\":\"" + wrong + " w110\",\"score\":-2.5}]}\n";
     }
     return lines;
   }
@@ -185,10 +185,18 @@ TEST_F(Training, KilledBetweenCheckpointsGoesOnFromTheLast) {
 }
 
 TEST_F(Training, ThreadsNeverChangeAResult) {
-  ASSERT_EQ(Run("one"), SP_OK) << err_.message;
-  settings_.threads = 3;
-  ASSERT_EQ(Run("three"), SP_OK) << err_.message;
-  EXPECT_EQ(Weights("one"), Weights("three"));
+  for (const char *device : {"cpu:built-in", "cpu"}) {
+    for (bool bf16 : {false, true}) {
+      std::string name = std::string(device) + (bf16 ? " bf16" : " f32");
+      settings_.device = device;
+      settings_.bf16 = bf16;
+      settings_.threads = 1;
+      ASSERT_EQ(Run(name + " one"), SP_OK) << err_.message;
+      settings_.threads = 3;
+      ASSERT_EQ(Run(name + " three"), SP_OK) << err_.message;
+      EXPECT_EQ(Weights(name + " one"), Weights(name + " three")) << name;
+    }
+  }
 }
 
 // Sums of one batch and of three are the same numbers in another order.
@@ -204,6 +212,29 @@ TEST_F(Training, AccumulatedBatchesTrainTheSameModel) {
   ASSERT_EQ(events_.steps[0].tokens, tokens) << "the batches hold the same sentences";
   EXPECT_TRUE(std::fabs(events_.steps[0].loss - loss) <= 1e-5 * loss);
   EXPECT_TRUE(std::fabs(events_.steps[0].norm - norm) <= 1e-4 * norm);
+}
+
+// One layer, one token type, a decoder of its own, fewer words than rows of it, layers that may not look.
+TEST_F(Training, UnusualShapesAreTrained) {
+  std::string words = ReadFile(scratch_ / "model/vocab.txt"), fewer = scratch_ / "fewer.txt";
+  WriteFile(fewer, words.substr(0, words.find("w117\n")));
+  options_.type_vocab = 1;
+  options_.decoder = SP_RANDOM_UNTIED;
+  options_.vocab_file = fewer.c_str();
+  for (const char *rule : {"full", "causal", "dynamic:2"}) {
+    options_.layers = 1;
+    ASSERT_EQ(sp_random_model_write(&options_, (scratch_ / "model").c_str(), &err_), SP_OK);
+    settings_.lookahead = rule;
+    ASSERT_EQ(RunAnew(std::string("one ") + rule), SP_OK) << rule << ": " << err_.message;
+    EXPECT_LT(events_.evals.back().loss, events_.evals.front().loss) << rule;
+  }
+  options_.layers = 2;
+  ASSERT_EQ(sp_random_model_write(&options_, (scratch_ / "model").c_str(), &err_), SP_OK);
+  for (const char *rule : {"dynamic:0,2", "dynamic:2,0", "layerwise:0,1"}) {
+    settings_.lookahead = rule;
+    ASSERT_EQ(RunAnew(std::string("two ") + rule), SP_OK) << rule << ": " << err_.message;
+    EXPECT_LT(events_.evals.back().loss, events_.evals.front().loss) << rule;
+  }
 }
 
 TEST_F(Training, AnotherSeedIsAnotherModel) {
@@ -244,6 +275,50 @@ TEST_F(Training, ALossThatIsNotFiniteEndsTheRunWithItsBatch) {
   EXPECT_TRUE(kept);
 }
 
+// The update is made of a finite gradient: only the look at the held-out part tells.
+TEST_F(Training, AHeldOutLossThatIsNotFiniteIsNeverTheBest) {
+  settings_.rate = 1e30;
+  settings_.clip = 0;
+  settings_.warmup = 0;
+  settings_.eval_every = 1;
+  ExpectRefused(Run("out"), SP_EMODEL, {"step 1", "held-out loss"});
+  EXPECT_FALSE(std::filesystem::exists(scratch_ / "out/model"));
+  EXPECT_TRUE(events_.evals.empty());
+}
+
+TEST_F(Training, ALostLogGoesOnWithoutHoles) {
+  events_.stop_after = 7;
+  ExpectRefused(Run("out"), SP_EINTERRUPTED, {"step 7"});
+  std::filesystem::remove(scratch_ / "out/steps.jsonl");
+  ASSERT_EQ(RunAnew("out"), SP_OK) << err_.message;
+  std::string log = ReadFile(scratch_ / "out/steps.jsonl");
+  EXPECT_EQ(log.find('\0'), std::string::npos);
+  EXPECT_EQ(log.find("{"), 0u);
+}
+
+// Heads and words are not seen in the number of parameters.
+TEST_F(Training, RefusesAnotherConfigOrVocabulary) {
+  std::string config = scratch_ / "config.json", vocab = scratch_ / "words/vocab.txt";
+  std::string directory = scratch_ / "words";
+  std::filesystem::create_directory(directory);
+  WriteFile(config, ReadFile(scratch_ / "model/config.json"));
+  WriteFile(vocab, ReadFile(scratch_ / "model/vocab.txt"));
+  settings_.model = nullptr;
+  settings_.config = config.c_str();
+  settings_.vocab = directory.c_str();
+  ASSERT_EQ(Run("out"), SP_OK) << err_.message;
+  std::string text = ReadFile(config), words = ReadFile(vocab);
+  std::string edited = text, key = "\"layer_norm_eps\": ";
+  ASSERT_NE(edited.find(key), std::string::npos);
+  WriteFile(config, edited.insert(edited.find(key) + key.size(), "1"));
+  ExpectRefused(RunAnew("out"), SP_EIDENTITY, {"'config_and_vocabulary'"});
+  WriteFile(config, text);
+  size_t at = words.find("w61\nw62\n");
+  ASSERT_NE(at, std::string::npos);
+  WriteFile(vocab, words.replace(at, 8, "w62\nw61\n"));
+  ExpectRefused(RunAnew("out"), SP_EIDENTITY, {"'config_and_vocabulary'"});
+}
+
 TEST_F(Training, StopsEarlyWithoutABetterLoss) {
   settings_.rate = 1e-12; /* nothing moves */
   settings_.steps = 400;
@@ -266,8 +341,29 @@ TEST_F(Training, ErrorsOfSettingsNameTheOption) {
   settings_.lookahead = "layerwise:1,2,3";
   ExpectRefused(Run("d"), SP_EUSAGE, {"2 layers"});
   settings_.lookahead = nullptr;
+  settings_.init_layers = "";
+  ExpectRefused(Run("b"), SP_EUSAGE, {"--init-layers ''"});
+  settings_.init_layers = nullptr;
+  settings_.lookahead_cells = "span";
+  ExpectRefused(Run("b"), SP_EUSAGE, {"--lookahead-cells", "schedulers"});
+  settings_.lookahead_cells = nullptr;
+  settings_.penalty.kind = SP_PENALTY_NAIVE;
+  ExpectRefused(Run("b"), SP_EUSAGE, {"--penalty naive", "schedulers"});
+  settings_.penalty.kind = SP_PENALTY_NONE;
+  settings_.beta2 = 1;
+  ExpectRefused(Run("b"), SP_EUSAGE, {"--beta2", "below 1"});
+  settings_.beta2 = 0.999;
   settings_.data.max_tokens = 25;
   ExpectRefused(Run("e"), SP_EUSAGE, {"--max-tokens", "24"});
+}
+
+TEST_F(Training, AHeadThatSeesNoTextIsRefused) {
+  Begin(SP_OBJECTIVE_MWER);
+  settings_.steps = 1;
+  settings_.lookahead = "causal";
+  ExpectRefused(Run("a"), SP_EUSAGE, {"causal", "--cls last"});
+  settings_.cls_row = "last";
+  EXPECT_EQ(Run("b"), SP_OK) << err_.message;
 }
 
 TEST_F(Training, AMissingDirectoryAboveIsTold) {
@@ -298,11 +394,48 @@ TEST_F(Training, MwerLowersWordErrors) {
   EXPECT_TRUE(last.wer < 0.25) << last.wer;
 }
 
+// As in the loss, a hypothesis without a first-pass score takes no part.
+TEST_F(Training, WordErrorsAreOfWhatTheFirstPassScored) {
+  Begin(SP_OBJECTIVE_MWER);
+  std::string lists;
+  for (int i = 0; i < 40; i++)
+    lists +=
+        "{\"id\":\"s" + std::to_string(i) +
+        "\",\"ref\":\"w67 w68\",\"hyps\":[{\"text\":\"w70\"},{\"text\":\"w67 w68\",\"score\":-1},"
+        "{\"text\":\"w70 w68\",\"score\":-2}]}\n";
+  WriteFile(file_, lists);
+  settings_.steps = 1;
+  settings_.beta = 1e-9;
+  ASSERT_EQ(Run("out"), SP_OK) << err_.message;
+  ASSERT_FALSE(events_.evals.empty());
+  EXPECT_TRUE(events_.evals[0].first_wer == 0) << events_.evals[0].first_wer;
+  EXPECT_TRUE(events_.evals[0].wer == 0) << events_.evals[0].wer;
+}
+
+// Rates are of one word at least: what stands for an empty reference is an error all the same.
+TEST_F(Training, WordErrorsOfRatesCountForEmptyReferencesToo) {
+  Begin(SP_OBJECTIVE_MWER);
+  settings_.steps = 1;
+  settings_.data.error_rates = true;
+  settings_.data.holdout_every = 0;
+  std::string held = scratch_ / "held.jsonl";
+  WriteFile(held,
+            "{\"id\":\"none\",\"ref\":\"\",\"hyps\":[{\"text\":\"w67\",\"score\":-1},"
+            "{\"text\":\"w67 w68\",\"score\":-2}]}\n"
+            "{\"id\":\"one\",\"ref\":\"w67\",\"hyps\":[{\"text\":\"w67\",\"score\":-1}]}\n");
+  const char *holdout[] = {held.c_str()};
+  settings_.data.holdout = holdout;
+  settings_.data.n_holdout = 1;
+  ASSERT_EQ(RunAnew("rates"), SP_OK) << err_.message;
+  EXPECT_TRUE(events_.evals.back().first_wer == 1) << events_.evals.back().first_wer;
+}
+
 TEST_F(Training, MwedRunsAndSkipsListsWithoutErrors) {
   Begin(SP_OBJECTIVE_MWED);
   std::string lists = Lists();
-  lists += "{\"id\":\"perfect\",\"ref\":\"w67\",\"hyps\":[{\"text\":\"w67\",\"score\":-1},"
-           "{\"text\":\"w67\",\"score\":-2}]}\n";
+  lists +=
+      "{\"id\":\"perfect\",\"ref\":\"w67\",\"hyps\":[{\"text\":\"w67\",\"score\":-1},"
+      "{\"text\":\"w67\",\"score\":-2}]}\n";
   WriteFile(file_, lists);
   settings_.data.holdout_every = 0;
   settings_.steps = 0;
@@ -322,6 +455,8 @@ TEST_F(Training, SchedulersAreTrainedAndWritten) {
   const sp_train_eval &first = events_.evals.front(), &last = events_.evals.back();
   EXPECT_LT(last.lookahead, first.lookahead) << "the penalty is felt";
   EXPECT_GT(last.settled, 0.5);
+  EXPECT_TRUE(last.best) << "whatever its loss: it is what the penalty made";
+  EXPECT_EQ(summary_.best_step, 60u);
   sp_checkpoint *model = nullptr;
   ASSERT_EQ(sp_checkpoint_open((scratch_ / "out/model").c_str(), &model, &err_), SP_OK)
       << err_.message;

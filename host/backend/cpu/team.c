@@ -6,14 +6,13 @@
 #include "team.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "checked.h"
+#include "cpus.h"
 
 enum { SPINS = 4000 };
 #define MAX_THREADS 1024
@@ -156,20 +155,8 @@ void sp_team_destroy(struct sp_team *team) {
   free(team);
 }
 
-/* Processors that the process may run on. */
-static size_t usable_processors(void) {
-#ifdef CPU_COUNT
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    return sp_max_size(1, (size_t)CPU_COUNT(&set));
-  }
-#endif
-  long online = sysconf(_SC_NPROCESSORS_ONLN);
-  return online > 0 ? (size_t)online : 1;
-}
-
 enum sp_status sp_team_create(size_t threads, struct sp_team **out, struct sp_error *err) {
-  threads = sp_min_size(threads > 0 ? threads : usable_processors(), MAX_THREADS);
+  threads = sp_min_size(threads > 0 ? threads : sp_usable_cpus(), MAX_THREADS);
   struct sp_team *team = calloc(1, sizeof *team);
   struct worker *workers = calloc(threads, sizeof *workers);
   if (!team || !workers) {

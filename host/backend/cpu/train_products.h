@@ -96,7 +96,7 @@ static inline size_t sp_train_row_bytes(const struct sp_row_layout *layout) {
   return layout->bf16 ? 2 : 4;
 }
 
-/* Remembers a task's failure; the first status stays. */
+/* Remembers a task's failure: of several, any. */
 static inline void sp_train_note(atomic_int *failure, enum sp_status status) {
   if (status != SP_OK) {
     atomic_store_explicit(failure, (int)status, memory_order_relaxed);
