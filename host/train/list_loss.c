@@ -1,7 +1,6 @@
 #include "list_loss.h"
 
 #include <math.h>
-#include <string.h>
 
 /* A list as the discriminative losses see it. */
 struct list {
@@ -61,7 +60,9 @@ static double log_sum_exp(const struct list *list, term_of *term, double scale) 
 
 static struct sp_list_loss no_loss(const struct list *list, const struct totals *totals,
                                    double *d_l) {
-  memset(d_l, 0, list->n * sizeof *d_l);
+  for (size_t i = 0; i < list->n; i++) {
+    d_l[i] = 0;
+  }
   bool strayed = !isfinite(totals->score);
   return (struct sp_list_loss){
       .value = strayed ? NAN : 0, .skipped = !strayed, .used = totals->used};
