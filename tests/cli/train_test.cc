@@ -439,7 +439,7 @@ TEST_F(TrainTest, ADeviceThatIsNotThere) {
   json_t *cuda = json_object_get(Member(env, "device_list"), "cuda");
   if (json_array_size(cuda) > 0)
     GTEST_SKIP() << "there is a GPU";
-  ExpectRefused(FromModel("mlm", "run", "--device cuda"), 5, "cuda");
+  ExpectRefused(FromModel("mlm", "run", "--device cuda"), 5, "device");
 }
 
 TEST_F(TrainTest, PlacesThatCannotBeWritten) {
