@@ -151,7 +151,8 @@ class OpTest : public ::testing::TestWithParam<Case> {
     size_t bytes = v.size() * sizeof(T);
     if (device_->host_memory) {
       arrays_.push_back(std::make_unique<char[]>(bytes));
-      memcpy(arrays_.back().get(), v.data(), bytes);
+      if (bytes > 0)
+        memcpy(arrays_.back().get(), v.data(), bytes);
       return reinterpret_cast<T *>(arrays_.back().get());
     }
     void *data = Alloc(bytes);
