@@ -17,7 +17,7 @@
 #   --beta X              weight of the student's score beside the first pass while it is fine-tuned
 #                         (what is tuned after distillation)
 #   --threads N --dtype T --device D      as for score and train
-#   --speed-lists N       lists that are timed one by one (500)
+#   --speed-lists N --rate-lists N   lists that are timed one by one, and together (500, 100)
 #   --quick               a few lists, sentences and steps: whether it runs, no result
 #
 # A step whose output is there is not made again, so that the same command goes on where it was stopped;

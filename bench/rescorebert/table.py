@@ -27,10 +27,11 @@ FIRST, DISTILLED = "first pass", "student, distilled on text and lists"
 class Row:
     """A second pass: held-out scores of every fold (runs), of the test set, the model to time."""
 
-    def __init__(self, name, key, method, held_out, test, model, summary):
+    def __init__(self, name, key, method, held_out, test, model):
         self.name, self.key, self.method = name, key, method
-        self.held_out, self.test, self.model, self.summary = held_out, test, model, summary
-        self.fold_weights, self.weight, self.wer, self.lists = [], None, {}, None
+        self.held_out, self.test, self.model = held_out, test, model
+        self.fold_weights, self.weight, self.wer = [], None, {}
+        self.lists, self.rate = None, None  # times of single lists; hypotheses a second of many
 
 
 class Bench:
@@ -77,17 +78,21 @@ class Bench:
 
     # ---- scores ----
 
-    def score_all(self, name, key, method, models, final):
-        """models: of every fold, none of which has seen it."""
-        runs = [self.steps.score(f"{key}-fold-{k}", model, method, self.fold[k], *self.common)[0]
+    def score_all(self, key, methods, models, final):
+        """Runs of the folds and of the test set; models: of every fold, none of which has seen it."""
+        runs = [self.steps.score(f"{key}-fold-{k}", model, methods, self.fold[k], *self.common)[0]
                 for k, model in enumerate(models)]
-        test, summary = self.steps.score(f"{key}-test", final, method, self.test(), *self.common)
-        return Row(name, key, method, runs, test, final, summary)
+        return runs, self.steps.score(f"{key}-test", final, methods, self.test(), *self.common)[0]
+
+    def student_row(self, name, key, models, final):
+        return Row(name, key, "cls", *self.score_all(key, "cls", models, final), final)
 
     def teacher_rows(self):
-        teacher = self.args.teacher
-        return [self.score_all(f"teacher, {method}", f"teacher-{method}", method,
-                               [teacher] * self.args.folds, teacher) for method in ("pll", "pll_l2r")]
+        """Both methods in one run: most masked copies are the same."""
+        teacher, methods = self.args.teacher, ("pll", "pll_l2r")
+        runs = self.score_all("teacher", ",".join(methods), [teacher] * self.args.folds, teacher)
+        return [Row(f"teacher, {method}", f"teacher-{method}", method, *runs, teacher)
+                for method in methods]
 
     # ---- training ----
 
@@ -126,17 +131,17 @@ class Bench:
     def student_rows(self, teacher_runs):
         args, count = self.args, self.args.folds
         text = self.distill_text()
-        rows = [self.score_all("student, distilled on text", "text", "cls", [text] * count, text)]
+        rows = [self.student_row("student, distilled on text", "text", [text] * count, text)]
         distilled = self.train_on_folds("lists", "distill", args.list_args, [text] * (count + 1),
                                         teacher_runs)
-        rows.append(self.score_all(DISTILLED, "lists", "cls", distilled[:-1], distilled[-1]))
+        rows.append(self.student_row(DISTILLED, "lists", distilled[:-1], distilled[-1]))
         self.tune(rows[-1])
         betas = [args.beta or max(weight, 0.01)
                  for weight in (*rows[-1].fold_weights, rows[-1].weight)]
         for objective, arguments in (("mwer", args.mwer_args), ("mwed", args.mwed_args)):
             models = self.train_on_folds(objective, objective, arguments, distilled, teacher_runs, betas)
-            rows.append(self.score_all(f"student, with {objective.upper()}", objective, "cls",
-                                       models[:-1], models[-1]))
+            rows.append(self.student_row(f"student, with {objective.upper()}", objective, models[:-1],
+                                         models[-1]))
         return rows
 
     # ---- evaluation ----
@@ -181,9 +186,11 @@ class Bench:
             self.args.bootstrap, "--against", other)
 
     def time_lists(self, row):
+        of = ["--model", row.model, "--method", row.method, *self.common, self.test()]
         row.lists = self.steps.once("speed-" + row.key, lambda: self.steps.json(
-            "bench", "lists", "--model", row.model, "--method", row.method, "--limit",
-            self.args.speed_lists, *self.common, self.test()))
+            "bench", "lists", "--limit", self.args.speed_lists, *of))
+        row.rate = self.steps.once("rate-" + row.key, lambda: self.steps.json(
+            "bench", "engine", "--scoring-only", "--limit", self.args.rate_lists, *of))["hyps_per_s"]
 
     def run(self):
         rows = self.teacher_rows()
@@ -229,8 +236,7 @@ def cells_of(row):
         out.append(percent(said["result"]["rate"], block(said["interval"])))
     test = row.wer[SETS[2]]["against"][0]
     ms = row.lists["list_ms"]
-    rate = row.summary["hyps_per_second"]
-    return [*out, points(block(test["difference"])), f"{row.weight:.4g}", f"{rate:,.0f}" if rate else "-",
+    return [*out, points(block(test["difference"])), f"{row.weight:.4g}", f"{row.rate:,.0f}",
             f"{ms['p50']:.1f} / {ms['p95']:.1f} / {ms['p99']:.1f}"]
 
 
@@ -254,7 +260,7 @@ def markdown(bench, rows, over):
 def result(row):
     return {"name": row.name, "key": row.key, "method": row.method, "model": str(row.model),
             "weight": row.weight, "fold_weights": row.fold_weights, "wer": row.wer, "lists": row.lists,
-            "score": row.summary}
+            "hyps_per_second": row.rate}
 
 
 def parse():
@@ -284,6 +290,7 @@ def parse():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--bootstrap", type=int, default=1000)
     parser.add_argument("--speed-lists", type=int, default=500)
+    parser.add_argument("--rate-lists", type=int, default=100)
     parser.add_argument("--limit-lists", type=int, nargs=3, default=[0, 0, 0],
                         help="of each set, taken evenly; 0: all")
     parser.add_argument("--quick", action="store_true")
@@ -302,7 +309,7 @@ def parse():
 
 def shorten(args):
     args.limit_lists, args.folds, args.text_lines = [30, 30, 20], 2, 200
-    args.speed_lists, args.bootstrap = 20, 100
+    args.speed_lists, args.rate_lists, args.bootstrap = 20, 4, 100
     for stage in ("text", "list", "mwer", "mwed"):
         setattr(args, stage + "_args", "--steps 3 --step-tokens 512 --batch-tokens 512 --rate 1e-4")
 
