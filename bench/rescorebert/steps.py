@@ -81,8 +81,7 @@ class Steps:
         """The archive in its new order, as a file."""
         best = self.path("rescored", name + ".jsonl")
         self.once("rescore-" + name, lambda: self.json(
-            "rescore", "--scores", f"{method}={run}", "--weight", f"{method}={weight!r}", "--out", best,
-            archive))
+            "rescore", "--scores", run, "--weight", f"{method}={weight!r}", "--out", best, archive))
         return best
 
     def wer(self, name, hyp, *more):

@@ -277,11 +277,12 @@ def parse():
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/rescorebert")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--text-lines", type=int, default=50000)
-    parser.add_argument("--text-args", default="--epochs 3 --rate 5e-4 --step-tokens 4096")
-    parser.add_argument("--list-args", default="--epochs 2 --rate 1e-4 --step-tokens 8192")
-    parser.add_argument("--mwer-args", default="--epochs 2 --rate 1e-5 --step-tokens 8192 "
+    parser.add_argument("--text-args", default="--epochs 8 --rate 1e-3 --warmup 200 "
+                                               "--step-tokens 4096 --save-dtype bf16")
+    parser.add_argument("--list-args", default="--epochs 4 --rate 3e-4 --step-tokens 8192")
+    parser.add_argument("--mwer-args", default="--epochs 3 --rate 5e-5 --step-tokens 8192 "
                                                "--distill-weight 1e-4")
-    parser.add_argument("--mwed-args", default="--epochs 2 --rate 1e-5 --step-tokens 8192 "
+    parser.add_argument("--mwed-args", default="--epochs 3 --rate 1e-4 --step-tokens 8192 "
                                                "--distill-weight 1e-4")
     parser.add_argument("--beta", type=float)
     parser.add_argument("--seed", type=int, default=1)
