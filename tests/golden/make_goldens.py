@@ -165,11 +165,15 @@ def save(name, about, models):
     print(f"{name}: {os.path.getsize(path)} bytes")
 
 
+def make_embedded(name, path, methods):
+    scored = agree(name, os.path.join(ROOT, path), sample_cases(30, 48), methods)
+    return {"name": name, "path": path, "methods": methods, "cases": scored}
+
+
 def make_small():
-    directory = os.path.join(ROOT, "bench", "data", "model")
-    scored = agree("small", directory, sample_cases(30, 48), MASKED)
-    save("scores_small.json", "NumPy float64, the embedded model on texts of the sample",
-         [{"name": "small", "path": "bench/data/model", "methods": MASKED, "cases": scored}])
+    save("scores_small.json", "NumPy float64, the embedded models on texts of the sample",
+         [make_embedded("small", "bench/data/model", MASKED),
+          make_embedded("student", "bench/data/student", ["cls"])])
 
 
 def methods_of(options):
