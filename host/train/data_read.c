@@ -13,6 +13,7 @@
 #include "id_list.h"
 #include "id_set.h"
 #include "letter_case.h"
+#include "thread.h"
 
 #define MAX_WORKERS 8
 
@@ -144,7 +145,7 @@ static enum sp_status flush(struct reader *r, struct sp_error *err) {
   bool started[MAX_WORKERS] = {false};
   size_t n = sp_min_size(r->filling + 1, r->n_workers);
   for (size_t w = 1; w < n; w++) {
-    started[w] = pthread_create(&threads[w], NULL, run_worker, &r->workers[w]) == 0;
+    started[w] = sp_thread_start(&threads[w], run_worker, &r->workers[w]) == 0;
   }
   for (size_t w = 0; w < n; w++) {
     if (started[w]) {

@@ -110,6 +110,18 @@ TEST(File, ReplaceWritesOverAndLeavesNothingElse) {
   EXPECT_EQ(EntriesOf(scratch.path()), 1u);
 }
 
+TEST(File, MakeLeavesAFileThatIsThere) {
+  Scratch scratch;
+  sp_error err{};
+  const std::string path = scratch / "a";
+  ASSERT_EQ(sp_file_make(path.c_str(), "first", 5, &err), SP_OK) << err.message;
+  EXPECT_EQ(ReadFile(path), "first");
+  ASSERT_EQ(sp_file_make(path.c_str(), "other", 5, &err), SP_OK) << err.message;
+  EXPECT_EQ(ReadFile(path), "first");
+  EXPECT_EQ(EntriesOf(scratch.path()), 1u);
+  EXPECT_EQ(sp_file_make((scratch / "none/a").c_str(), "x", 1, &err), SP_EIO);
+}
+
 TEST(File, ReplaceThatFailsKeepsTheOldFileAndNothingElse) {
   Scratch scratch;
   const std::string path = scratch / "a", longer(5000, 'x');
@@ -126,6 +138,55 @@ TEST(File, ReplaceThatFailsKeepsTheOldFileAndNothingElse) {
   EXPECT_EQ(sp_file_replace((scratch / "folder").c_str(), "x", 1, &err), SP_EIO);
   EXPECT_EQ(EntriesOf(scratch.path()), 2u) << "a failed rename leaves its temporary file";
   EXPECT_EQ(sp_file_replace((scratch / "no/a").c_str(), "x", 1, &err), SP_EIO);
+}
+
+// Process ids are not unique where containers share a file system: with one id, nothing may be in the way.
+TEST(File, ReplaceMeetsNoTemporaryFileOfAnEqualProcessId) {
+  Scratch scratch;
+  sp_error err{};
+  const std::string path = scratch / "a", alike = path + ".tmp." + std::to_string(getpid());
+  WriteFile(alike, "another's");
+  ASSERT_EQ(sp_file_replace(path.c_str(), "one", 3, &err), SP_OK) << err.message;
+  EXPECT_EQ(ReadFile(alike), "another's");
+  EXPECT_NE(sp_random_bits(), sp_random_bits());
+}
+
+TEST(File, LinkSaysWhoWasFirst) {
+  Scratch scratch;
+  sp_error err{};
+  bool existed;
+  const std::string name = scratch / "name", first = scratch / "1", second = scratch / "2";
+  WriteFile(first, "1");
+  WriteFile(second, "2");
+  ASSERT_EQ(sp_file_link(first.c_str(), name.c_str(), &existed, &err), SP_OK) << err.message;
+  EXPECT_FALSE(existed);
+  ASSERT_EQ(sp_file_link(second.c_str(), name.c_str(), &existed, &err), SP_OK) << err.message;
+  EXPECT_TRUE(existed);
+  EXPECT_EQ(ReadFile(name), "1");
+  // As after an answer that was lost: the file has its second name already.
+  ASSERT_EQ(sp_file_link(first.c_str(), name.c_str(), &existed, &err), SP_OK) << err.message;
+  EXPECT_FALSE(existed);
+  fs::remove(second);
+  ASSERT_EQ(sp_file_link(second.c_str(), name.c_str(), &existed, &err), SP_OK) << err.message;
+  EXPECT_TRUE(existed) << "swept by who saw that the name was there";
+  fs::remove(name);
+  EXPECT_EQ(sp_file_link(second.c_str(), name.c_str(), &existed, &err), SP_EIO);
+}
+
+TEST(File, IsNamedUntilAnotherTakesTheName) {
+  Scratch scratch;
+  const std::string path = scratch / "a";
+  WriteFile(path, "x");
+  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  EXPECT_TRUE(sp_file_is_named(fd, path.c_str()));
+  fs::rename(path, scratch / "b");
+  EXPECT_FALSE(sp_file_is_named(fd, path.c_str()));
+  WriteFile(path, "x");
+  EXPECT_FALSE(sp_file_is_named(fd, path.c_str()));
+  fs::remove(path);
+  fs::create_symlink(scratch / "b", path);
+  EXPECT_FALSE(sp_file_is_named(fd, path.c_str())) << "a link is another file";
+  close(fd);
 }
 
 TEST(File, ReplaceTakesANameWithoutAFolder) {

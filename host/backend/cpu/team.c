@@ -13,6 +13,7 @@
 
 #include "checked.h"
 #include "cpus.h"
+#include "thread.h"
 
 enum { SPINS = 4000 };
 #define MAX_THREADS 1024
@@ -171,7 +172,7 @@ enum sp_status sp_team_create(size_t threads, struct sp_team **out, struct sp_er
   pthread_cond_init(&team->left, NULL);
   for (size_t i = 0; i + 1 < threads; i++) {
     workers[i] = (struct worker){.team = team, .number = i + 1};
-    if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0) {
+    if (sp_thread_start(&workers[i].thread, work, &workers[i]) != 0) {
       sp_team_destroy(team);
       return sp_fail(err, SP_EDEVICE, "no thread %zu of %zu could be started", i + 2, threads);
     }
