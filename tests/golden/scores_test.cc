@@ -142,7 +142,7 @@ TEST_P(GoldenScores, Lookahead) {
 
 std::vector<Kernels> AllKernels() {
   std::vector<Kernels> all;
-  for (const char *device : {"cpu", "cpu:built-in", "cpu:avx2", "cpu:baseline"}) {
+  for (const char *device : {"cpu", "cpu:built-in", "cpu:avx512", "cpu:avx2", "cpu:baseline"}) {
     all.push_back({device, SP_COMPUTE_F32});
     all.push_back({device, SP_COMPUTE_BF16});
   }

@@ -40,8 +40,9 @@ struct Case {
 inline std::vector<Case> AllCases() {
   std::vector<Case> cases;
   const bool cpu = std::string(SP_TEST_DEVICE) == "cpu";
-  for (const char *spec : cpu ? std::vector<const char *>{"", "built-in", "avx2", "baseline"}
-                              : std::vector<const char *>{""}) {
+  for (const char *spec :
+       cpu ? std::vector<const char *>{"", "built-in", "avx512", "avx2", "baseline"}
+           : std::vector<const char *>{""}) {
     cases.push_back({spec, SP_COMPUTE_F32});
     cases.push_back({spec, SP_COMPUTE_BF16});
   }

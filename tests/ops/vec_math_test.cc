@@ -19,6 +19,9 @@ std::vector<const sp_vec_probe *> Probes() {
   if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl")) {
     probes.push_back(&sp_vec_probe_avx512);
+    if (__builtin_cpu_supports("avx512bf16")) {
+      probes.push_back(&sp_vec_probe_avx512_bf16);
+    }
   }
 #endif
   return probes;

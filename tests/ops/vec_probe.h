@@ -20,7 +20,7 @@ struct sp_vec_probe {
 
 extern const struct sp_vec_probe sp_vec_probe_baseline;
 #ifdef __x86_64__
-extern const struct sp_vec_probe sp_vec_probe_avx2, sp_vec_probe_avx512;
+extern const struct sp_vec_probe sp_vec_probe_avx2, sp_vec_probe_avx512, sp_vec_probe_avx512_bf16;
 #endif
 
 #ifdef __cplusplus

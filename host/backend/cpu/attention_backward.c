@@ -9,8 +9,9 @@
  * Parallel  a task is one head of one sequence; with a bias one sequence, its heads in order, since
  *           they add to the same d_bias.  SP_CPU_KEY_TILE keys at a time meet SP_CPU_QUERY_TILE
  *           rows at a time in five block products (micro.h); tiles that no row sees are left out
- * Numerics  f32 inside; the scores are forward's to the bit.  p and ds of an absent key are exactly
- *           0, so is the whole row of one that sees nothing
+ * Numerics  f32 inside, scores and d_out v of pairs of bf16 where the processor multiplies those; the
+ *           scores are forward's to the bit.  p and ds of an absent key are exactly 0, so is the whole
+ *           row of one that sees nothing
  *
  * Bound     arithmetic in f32: 2.5 times forward's */
 #include "train_attention.h"
@@ -30,14 +31,15 @@ struct back {
   float *lse;   /* (rows) */
   float *delta; /* (rows) D */
   float *k;     /* (KEYS, width) */
-  float *k_t;   /* (head_dim, KEYS) transposed */
-  float *v_t;   /* (head_dim, KEYS) transposed */
+  float *k_t;   /* (head_dim, KEYS) transposed, or pairs of it */
+  float *v_t;   /* (head_dim, KEYS) transposed, or pairs of it */
   float *d_k;   /* (KEYS, width) */
   float *d_v;   /* (KEYS, width) */
   float *p;     /* (QUERIES, KEYS) scores, then weights */
   float *ds;    /* (QUERIES, KEYS) d_out v, then ds */
   size_t dim, width;
   float scale;
+  bool pairs; /* k_t and v_t */
 };
 
 static float *take(float **at, size_t floats) {
@@ -102,8 +104,8 @@ SP_VEC_INLINE void load_keys(const struct sp_train_head *h, const struct back *b
   struct sp_tile_block k = sp_train_head_block(h, f->k, f->kv_stride, h->key0 + key, keys);
   struct sp_tile_block v = sp_train_head_block(h, f->v, f->kv_stride, h->key0 + key, keys);
   sp_tile_load_rows(&k, bf16, 1.0f, b->k, b->width);
-  sp_tile_load_transposed(&k, bf16, b->k_t);
-  sp_tile_load_transposed(&v, bf16, b->v_t);
+  sp_train_load_transposed(k, bf16, b->pairs, b->k_t);
+  sp_train_load_transposed(v, bf16, b->pairs, b->v_t);
 }
 
 /* c (rows, keys) = a b, a (rows, width), b (head_dim, KEYS). */
@@ -117,6 +119,19 @@ static void multiply_keys(const struct back *b, const float *a, const float *key
                        .c_stride = KEYS,
                        .depth = b->dim};
   sp_micro_block(m, rows, keys);
+}
+
+/* Both products of the scores' shape, of pairs. */
+static void score_pairs(const struct sp_train_head *h, const struct back *b,
+                        const struct sp_train_attention_backward_args *args, size_t row0,
+                        size_t rows, size_t keys) {
+  const struct sp_train_attention_args *f = h->args;
+  size_t row = h->row0 + row0, stride = f->heads * b->dim;
+  struct sp_tile_block q = sp_train_pairs(sp_train_head_block(h, f->q, f->q_stride, row, rows));
+  struct sp_tile_block d_out =
+      sp_train_pairs(sp_train_head_block(h, args->d_out, stride, row, rows));
+  sp_train_score_pairs(&q, b->k_t, keys, b->scale, b->p);
+  sp_train_score_pairs(&d_out, b->v_t, keys, 1.0f, b->ds);
 }
 
 /* c (keys, width) (+)= weights^T a, a (rows, width). */
@@ -173,23 +188,28 @@ static void add_bias_gradient(const struct sp_train_head *h, const struct back *
 }
 
 /* Rows [row0, row0 + rows) against the tile of keys; returns whether any of them sees a key. */
-static bool meet(const struct sp_train_head *h, const struct back *b, size_t row0, size_t rows,
-                 size_t key, size_t keys, bool add, float *d_bias) {
+static bool meet(const struct sp_train_head *h, const struct back *b,
+                 const struct sp_train_attention_backward_args *args, size_t row0, size_t rows,
+                 size_t key, size_t keys, bool add) {
   uint64_t seen[QUERIES];
   if (!sp_train_head_seen(h, row0, rows, key, seen)) {
     return false;
   }
   const float *q = b->q + row0 * b->width, *d_out = b->d_out + row0 * b->width;
-  multiply_keys(b, q, b->k_t, rows, keys, b->p);
-  multiply_keys(b, d_out, b->v_t, rows, keys, b->ds);
+  if (b->pairs) {
+    score_pairs(h, b, args, row0, rows, keys);
+  } else {
+    multiply_keys(b, q, b->k_t, rows, keys, b->p);
+    multiply_keys(b, d_out, b->v_t, rows, keys, b->ds);
+  }
   sp_train_head_bias(h, row0, rows, key, keys, b->p);
   for (size_t r = 0; r < rows; r++) {
     float lse = b->lse[row0 + r];
     weigh(b->p + r * KEYS, b->ds + r * KEYS, (keys + SP_LANES - 1) / SP_LANES,
           lse == -INFINITY ? 0 : seen[r], lse, b->delta[row0 + r]);
   }
-  if (d_bias) {
-    add_bias_gradient(h, b, row0, rows, key, keys, d_bias);
+  if (args->d_bias) {
+    add_bias_gradient(h, b, row0, rows, key, keys, args->d_bias);
   }
   gather_keys(b, b->p, d_out, rows, keys, add, b->d_v);
   gather_keys(b, b->ds, q, rows, keys, add, b->d_k);
@@ -210,6 +230,7 @@ SP_VEC_INLINE void run_head(const struct sp_train_head *h,
                             const struct sp_train_attention_backward_args *args, float *scratch,
                             bool bf16) {
   struct back b = lay_out(scratch, h->rows, h->args->head_dim);
+  b.pairs = sp_train_head_pairs(h, bf16);
   load_head(h, args, &b, bf16);
   for (size_t key = 0; key < h->keys; key += KEYS) {
     size_t keys = h->keys - key < KEYS ? h->keys - key : KEYS;
@@ -217,7 +238,7 @@ SP_VEC_INLINE void run_head(const struct sp_train_head *h,
     load_keys(h, &b, key, keys, bf16);
     for (size_t row0 = 0; row0 < h->rows; row0 += QUERIES) {
       size_t rows = h->rows - row0 < QUERIES ? h->rows - row0 : QUERIES;
-      met |= meet(h, &b, row0, rows, key, keys, met, args->d_bias);
+      met |= meet(h, &b, args, row0, rows, key, keys, met);
     }
     if (!met) {
       memset(b.d_k, 0, keys * b.width * sizeof *b.d_k);

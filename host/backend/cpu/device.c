@@ -18,7 +18,8 @@ static const struct sp_cpu_kernels *choose_kernels(void) {
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl")) {
-    return &sp_cpu_kernels_avx512;
+    return __builtin_cpu_supports("avx512bf16") ? &sp_cpu_kernels_avx512_bf16
+                                                : &sp_cpu_kernels_avx512;
   }
   if (avx2) {
     return &sp_cpu_kernels_avx2;
@@ -62,10 +63,14 @@ static enum sp_status read_spec(const char *spec, struct sp_cpu_device *cpu, str
 #ifdef __x86_64__
   } else if (strcmp(spec, "avx2") == 0 && cpu->kernels != &sp_cpu_kernels_baseline) {
     cpu->kernels = &sp_cpu_kernels_avx2;
+  } else if (strcmp(spec, "avx512") == 0 && (cpu->kernels == &sp_cpu_kernels_avx512 ||
+                                             cpu->kernels == &sp_cpu_kernels_avx512_bf16)) {
+    cpu->kernels = &sp_cpu_kernels_avx512;
 #endif
   } else if (strcmp(spec, "built-in") != 0) {
     return sp_fail(err, SP_EUSAGE,
-                   "no CPU kernels '%s' here; known are cpu, cpu:built-in, cpu:baseline, cpu:avx2",
+                   "no CPU kernels '%s' here; known are cpu, cpu:built-in, cpu:baseline, cpu:avx2, "
+                   "cpu:avx512",
                    spec);
   }
   cpu->products.engine = cpu->kernels->portable;

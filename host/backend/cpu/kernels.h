@@ -31,7 +31,8 @@ struct sp_cpu_kernels {
 
 extern const struct sp_cpu_kernels sp_cpu_kernels_baseline;
 #ifdef __x86_64__
-extern const struct sp_cpu_kernels sp_cpu_kernels_avx2, sp_cpu_kernels_avx512;
+extern const struct sp_cpu_kernels sp_cpu_kernels_avx2, sp_cpu_kernels_avx512,
+    sp_cpu_kernels_avx512_bf16;
 #endif
 
 #ifdef SP_ISA

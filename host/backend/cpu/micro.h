@@ -2,7 +2,8 @@
  *
  * c (rows, 2 registers) = [c +] a (rows, depth) b (depth, 2 registers), rows <= SP_MICRO_ROWS.
  * Every element is summed over depth in order, by itself: its bits do not depend on `rows`.  a may
- * lie transposed, as (depth, rows). */
+ * lie transposed, as (depth, rows).  Where SP_BF16 is defined, a and b may be of pairs of bf16, two
+ * neighbours along the summed dimension in the place of a float. */
 #ifndef SP_CPU_MICRO_H
 #define SP_CPU_MICRO_H
 
@@ -22,9 +23,23 @@ struct sp_micro {
   size_t depth;
   bool add;        /* to what c holds */
   bool transposed; /* a_stride is then from one of a's columns to the next */
+  bool pairs;      /* neither added nor transposed */
+  float scale;     /* of pairs: c = scale a b */
 };
 
-SP_VEC_INLINE void sp_micro_rows(const size_t rows, const bool transposed,
+SP_VEC_INLINE vf sp_micro_step(const bool pairs, const float *a, vf b, vf sum) {
+#if SP_BF16
+  if (pairs) {
+    uint32_t pair;
+    memcpy(&pair, a, sizeof pair);
+    return vf_dot_pairs((vf)((vu){0} + pair), b, sum);
+  }
+#endif
+  (void)pairs;
+  return vf_fma(vf_splat(*a), b, sum);
+}
+
+SP_VEC_INLINE void sp_micro_rows(const size_t rows, const bool transposed, const bool pairs,
                                  const struct sp_micro *m) {
   vf sum[SP_MICRO_ROWS][2];
   for (size_t r = 0; r < rows; r++) {
@@ -37,54 +52,59 @@ SP_VEC_INLINE void sp_micro_rows(const size_t rows, const bool transposed,
     vf b0 = vf_load(b);
     vf b1 = vf_load(b + SP_LANES);
     for (size_t r = 0; r < rows; r++) {
-      vf x = vf_splat(transposed ? a[i * m->a_stride + r] : a[r * m->a_stride + i]);
-      sum[r][0] = vf_fma(x, b0, sum[r][0]);
-      sum[r][1] = vf_fma(x, b1, sum[r][1]);
+      const float *x = a + (transposed ? i * m->a_stride + r : r * m->a_stride + i);
+      sum[r][0] = sp_micro_step(pairs, x, b0, sum[r][0]);
+      sum[r][1] = sp_micro_step(pairs, x, b1, sum[r][1]);
     }
   }
   for (size_t r = 0; r < rows; r++) {
-    vf_store(m->c + r * m->c_stride, sum[r][0]);
-    vf_store(m->c + r * m->c_stride + SP_LANES, sum[r][1]);
+    vf_store(m->c + r * m->c_stride, pairs ? sum[r][0] * m->scale : sum[r][0]);
+    vf_store(m->c + r * m->c_stride + SP_LANES, pairs ? sum[r][1] * m->scale : sum[r][1]);
   }
 }
 
-SP_VEC_INLINE void sp_micro_choose(size_t rows, const bool transposed, const struct sp_micro *m) {
+SP_VEC_INLINE void sp_micro_choose(size_t rows, const bool transposed, const bool pairs,
+                                   const struct sp_micro *m) {
   switch (rows) {
 #if SP_MICRO_ROWS == 8
     case 8:
-      sp_micro_rows(8, transposed, m);
+      sp_micro_rows(8, transposed, pairs, m);
       break;
     case 7:
-      sp_micro_rows(7, transposed, m);
+      sp_micro_rows(7, transposed, pairs, m);
       break;
 #endif
     case 6:
-      sp_micro_rows(6, transposed, m);
+      sp_micro_rows(6, transposed, pairs, m);
       break;
     case 5:
-      sp_micro_rows(5, transposed, m);
+      sp_micro_rows(5, transposed, pairs, m);
       break;
     case 4:
-      sp_micro_rows(4, transposed, m);
+      sp_micro_rows(4, transposed, pairs, m);
       break;
     case 3:
-      sp_micro_rows(3, transposed, m);
+      sp_micro_rows(3, transposed, pairs, m);
       break;
     case 2:
-      sp_micro_rows(2, transposed, m);
+      sp_micro_rows(2, transposed, pairs, m);
       break;
     default:
-      sp_micro_rows(1, transposed, m);
+      sp_micro_rows(1, transposed, pairs, m);
       break;
   }
 }
 
 static inline void sp_micro_run(size_t rows, const struct sp_micro *m) {
-  sp_micro_choose(rows, false, m);
+  sp_micro_choose(rows, false, false, m);
 }
 
 static inline void sp_micro_run_transposed(size_t rows, const struct sp_micro *m) {
-  sp_micro_choose(rows, true, m);
+  sp_micro_choose(rows, true, false, m);
+}
+
+static inline void sp_micro_run_pairs(size_t rows, const struct sp_micro *m) {
+  sp_micro_choose(rows, false, true, m);
 }
 
 /* c (rows, columns) over any number of rows; columns rounded up to SP_MICRO_COLUMNS. */
@@ -96,7 +116,9 @@ static inline void sp_micro_block(struct sp_micro m, size_t rows, size_t columns
     for (size_t c = 0; c < columns; c += SP_MICRO_COLUMNS) {
       part.b = m.b + c;
       part.c = m.c + r * m.c_stride + c;
-      if (m.transposed) {
+      if (m.pairs) {
+        sp_micro_run_pairs(now, &part);
+      } else if (m.transposed) {
         sp_micro_run_transposed(now, &part);
       } else {
         sp_micro_run(now, &part);

@@ -5,7 +5,8 @@
  * Parallel  a task is one head of one sequence: its keys are transposed and its values widened once,
  *           then SP_CPU_QUERY_TILE rows at a time see SP_CPU_KEY_TILE keys at a time; tiles that
  *           no row sees are left out
- * Numerics  f32 inside (attention_tile.h); lse = maximum + log(sum), -inf where a row sees nothing
+ * Numerics  f32 inside (attention_tile.h), the scores of pairs of bf16 where the processor multiplies
+ *           those; lse = maximum + log(sum), -inf where a row sees nothing
  *
  * Bound     arithmetic in f32 and one exp a score */
 #include "train_attention.h"
@@ -30,21 +31,21 @@ static float *lay_out(float *scratch, size_t dim, struct sp_tile *t) {
 }
 
 SP_VEC_INLINE void load_keys(const struct sp_train_head *h, const struct sp_tile *t, float *k,
-                             float *v, bool bf16) {
+                             float *v, bool bf16, bool pairs) {
   const struct sp_train_attention_args *args = h->args;
   for (size_t key = 0; key < h->keys; key += KEYS) {
     size_t now = h->keys - key < KEYS ? h->keys - key : KEYS;
     struct sp_tile_block from =
         sp_train_head_block(h, args->k, args->kv_stride, h->key0 + key, now);
-    sp_tile_load_transposed(&from, bf16, k + key * t->width);
+    sp_train_load_transposed(from, bf16, pairs, k + key * t->width);
   }
   struct sp_tile_block from = sp_train_head_block(h, args->v, args->kv_stride, h->key0, h->keys);
   sp_tile_load_rows(&from, bf16, 1.0f, v, t->width);
 }
 
-/* The tile's rows, from row0 of the sequence on, over all keys. */
-static void attend(const struct sp_train_head *h, struct sp_tile *t, size_t row0, float *k,
-                   float *v) {
+/* The rows of `q`, from row0 of the sequence on, over all keys. */
+static void attend(const struct sp_train_head *h, struct sp_tile *t, const struct sp_tile_block *q,
+                   size_t row0, float *k, float *v, bool pairs) {
   uint64_t seen[QUERIES];
   bool first = true;
   sp_tile_begin(t);
@@ -55,7 +56,11 @@ static void attend(const struct sp_train_head *h, struct sp_tile *t, size_t row0
     t->keys = h->keys - key < KEYS ? h->keys - key : KEYS;
     t->k = k + key * t->width;
     t->v = v + key * t->width;
-    sp_tile_score(t);
+    if (pairs) {
+      sp_train_score_pairs(q, t->k, t->keys, 1.0f / sqrtf((float)t->dim), t->weight);
+    } else {
+      sp_tile_score(t);
+    }
     sp_train_head_bias(h, row0, t->rows, key, t->keys, t->weight);
     sp_tile_mix(t, seen, first);
     first = false;
@@ -67,13 +72,18 @@ SP_VEC_INLINE void run_head(const struct sp_train_head *h, float *scratch, bool 
   struct sp_tile t;
   float *k = lay_out(scratch, args->head_dim, &t);
   float *v = k + (h->keys + KEYS - 1) / KEYS * KEYS * t.width;
-  load_keys(h, &t, k, v, bf16);
+  bool pairs = sp_train_head_pairs(h, bf16);
+  load_keys(h, &t, k, v, bf16, pairs);
   for (size_t row0 = 0; row0 < h->rows; row0 += QUERIES) {
     t.rows = h->rows - row0 < QUERIES ? h->rows - row0 : QUERIES;
     struct sp_tile_block q =
         sp_train_head_block(h, args->q, args->q_stride, h->row0 + row0, t.rows);
-    sp_tile_load_rows(&q, bf16, 1.0f / sqrtf((float)t.dim), t.q, t.width);
-    attend(h, &t, row0, k, v);
+    if (pairs) {
+      q = sp_train_pairs(q);
+    } else {
+      sp_tile_load_rows(&q, bf16, 1.0f / sqrtf((float)t.dim), t.q, t.width);
+    }
+    attend(h, &t, &q, row0, k, v, pairs);
     size_t at = (h->row0 + row0) * args->heads + h->head;
     sp_tile_store(&t, args->out, at * t.dim, args->heads * t.dim, bf16);
     for (size_t r = 0; r < t.rows; r++) {

@@ -33,6 +33,49 @@ static inline struct sp_tile_block sp_train_head_block(const struct sp_train_hea
   return (struct sp_tile_block){from, row * stride + h->head * dim, stride, rows, dim, NULL};
 }
 
+/* Whether the operands of scores are read as pairs of bf16 (micro.h), where they stand. */
+SP_VEC_INLINE bool sp_train_head_pairs(const struct sp_train_head *h, bool bf16) {
+#if SP_BF16
+  const struct sp_train_attention_args *args = h->args;
+  return bf16 && (args->head_dim | args->q_stride | args->kv_stride) % 2 == 0;
+#else
+  (void)h;
+  (void)bf16;
+  return false;
+#endif
+}
+
+/* A block of bf16 as one of pairs. */
+static inline struct sp_tile_block sp_train_pairs(struct sp_tile_block b) {
+  return (struct sp_tile_block){b.from, b.base / 2, b.stride / 2, b.rows, b.n / 2, NULL};
+}
+
+/* Keys or values transposed, into (head_dim, SP_CPU_KEY_TILE) or pairs of it. */
+SP_VEC_INLINE void sp_train_load_transposed(struct sp_tile_block b, bool bf16, bool pairs,
+                                            float *to) {
+  if (pairs) {
+    b = sp_train_pairs(b);
+    sp_tile_load_transposed(&b, false, to);
+  } else {
+    sp_tile_load_transposed(&b, bf16, to);
+  }
+}
+
+/* score (rows, SP_CPU_KEY_TILE) = scale a keys, a block of pairs by keys (pairs, SP_CPU_KEY_TILE). */
+static inline void sp_train_score_pairs(const struct sp_tile_block *a, const float *keys_t,
+                                        size_t keys, float scale, float *score) {
+  struct sp_micro m = {.a = (const float *)a->from + a->base,
+                       .b = keys_t,
+                       .c = score,
+                       .a_stride = a->stride,
+                       .b_stride = SP_CPU_KEY_TILE,
+                       .c_stride = SP_CPU_KEY_TILE,
+                       .depth = a->n,
+                       .pairs = true,
+                       .scale = scale};
+  sp_micro_block(m, a->rows, keys);
+}
+
 /* seen[r]: the bits of row0 + r in the tile from key0 on; returns whether any
  * row sees a key. */
 static inline bool sp_train_head_seen(const struct sp_train_head *h, size_t row0, size_t rows,

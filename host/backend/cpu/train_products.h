@@ -16,8 +16,9 @@
 #define SP_TRAIN_PIECE (2 * SP_TRAIN_TILE)
 /* Rows of a vocabulary's weight that are packed and worked on together. */
 #define SP_TRAIN_SLAB 512
-/* Rows of a weight's gradient that one product writes. */
-#define SP_TRAIN_BLOCK_ROWS 128
+/* Rows of a weight's gradient that one product writes: a task, few enough for narrow weights to be as
+ * many as there are threads. */
+#define SP_TRAIN_BLOCK_ROWS 64
 
 struct sp_train_buffer {
   void *data;

@@ -92,6 +92,14 @@ SP_VEC_INLINE vf load_pair(const uint16_t *from, size_t rows, size_t r, size_t n
   return (vf)pair;
 }
 
+/* Rows of a wide matrix lie too far apart for the processor to foresee the next ones. */
+SP_VEC_INLINE void fetch_pair(const uint16_t *from, size_t rows, size_t r, size_t n, size_t j) {
+  if (r + 1 < rows) {
+    __builtin_prefetch(from + r * n + j);
+    __builtin_prefetch(from + (r + 1) * n + j);
+  }
+}
+
 /* Columns [j, j + lanes) of 2 SP_LANES rows from r on: a register holds two rows of a column in each lane,
  * so that one transposition moves twice as many. */
 SP_VEC_INLINE void turn_pairs(const uint16_t *from, size_t rows, size_t r, size_t n, size_t j,
@@ -99,6 +107,7 @@ SP_VEC_INLINE void turn_pairs(const uint16_t *from, size_t rows, size_t r, size_
   vf square[SP_LANES];
   for (size_t i = 0; i < SP_LANES; i++) {
     square[i] = load_pair(from, rows, r + 2 * i, n, j, lanes);
+    fetch_pair(from, rows, r + 2 * (SP_LANES + i), n, j);
   }
   vf_transpose(square);
   for (size_t i = 0; i < SP_LANES && i < lanes; i++) {

@@ -15,6 +15,9 @@
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #define SP_LANES 16
+#if defined(__AVX512BF16__)
+#define SP_BF16 1 /* bf16 is rounded to and multiplied in hardware */
+#endif
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 #define SP_LANES 8
@@ -167,6 +170,13 @@ SP_VEC_INLINE vf vf_sqrt(vf a) {
 #endif
 }
 
+#if SP_BF16
+/* c + the products of both bf16 halves of each lane; subnormal numbers are zeros. */
+SP_VEC_INLINE vf vf_dot_pairs(vf a, vf b, vf c) {
+  return (vf)_mm512_dpbf16_ps((__m512)c, (__m512bh)a, (__m512bh)b);
+}
+#endif
+
 SP_VEC_INLINE vf vf_abs(vf a) {
   return (vf)((vu)a & 0x7fffffffu);
 }
@@ -247,13 +257,17 @@ SP_VEC_INLINE void vf_transpose(vf rows[SP_LANES]) {
   }
 }
 
-/* Rounds to nearest, ties to even; NaN stays NaN. */
+/* Rounds to nearest, ties to even; NaN stays NaN.  In hardware subnormal numbers become zeros. */
 SP_VEC_INLINE vh vf_to_bf16(vf v) {
+#if SP_BF16
+  return (vh)_mm512_cvtneps_pbh((__m512)v);
+#else
   vu bits = (vu)v;
   vu rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   vu quiet = (bits >> 16) | 0x40u;
   vu nan = (vu)(v != v);
   return vh_from_low((quiet & nan) | (rounded & ~nan));
+#endif
 }
 
 /* Stores n lanes (SP_LANES or fewer) as the compute type at element `at`; callers inline it with
