@@ -101,6 +101,7 @@ const struct sp_backend sp_cuda_backend = {
     .name = "cuda",
     .train = &sp_cuda_train,
     .list = sp_cuda_list,
+    .identify = sp_cuda_identify,
     .open = sp_cuda_open,
     .close = sp_cuda_close,
     .batch_tokens = sp_cuda_batch_tokens,

@@ -9,6 +9,15 @@
 /* Kernels are built for 8.0 and 9.0, and as PTX for what comes later. */
 enum { oldest_major = 8 };
 
+/* FNV-1a. */
+static uint64_t hash_bytes(const char *bytes, size_t n) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (size_t i = 0; i < n; i++) {
+    hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3u;
+  }
+  return hash;
+}
+
 bool sp_cuda_read_facts(int ordinal, struct sp_cuda_facts *facts) {
   struct cudaDeviceProp properties;
   if (cudaGetDeviceProperties(&properties, ordinal) != cudaSuccess) {
@@ -20,6 +29,7 @@ bool sp_cuda_read_facts(int ordinal, struct sp_cuda_facts *facts) {
       .minor = properties.minor,
       .sms = (size_t)properties.multiProcessorCount,
       .memory_bytes = properties.totalGlobalMem,
+      .id = hash_bytes(properties.uuid.bytes, sizeof properties.uuid.bytes),
   };
   snprintf(facts->name, sizeof facts->name, "%.*s", (int)sizeof facts->name - 1, properties.name);
   return facts->major >= oldest_major;
@@ -47,6 +57,19 @@ size_t sp_cuda_list(char (*lines)[SP_DEVICE_LINE], size_t room) {
                "cuda:%d %s, compute capability %d.%d, %zu SMs, %.1f GiB", i, facts.name,
                facts.major, facts.minor, facts.sms,
                (double)facts.memory_bytes / (double)(1u << 30));
+    }
+  }
+  return n;
+}
+
+size_t sp_cuda_identify(struct sp_device_identity *out, size_t room) {
+  int count;
+  size_t n = 0;
+  (void)count_devices(&count);
+  for (int i = 0; i < count && n < room; i++) {
+    struct sp_cuda_facts facts;
+    if (sp_cuda_read_facts(i, &facts)) {
+      out[n++] = (struct sp_device_identity){facts.id, (size_t)i};
     }
   }
   return n;

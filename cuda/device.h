@@ -103,10 +103,12 @@ struct sp_cuda_facts {
   char name[64];
   int major, minor;
   size_t sms, memory_bytes;
+  uint64_t id; /* a hash of its UUID */
 };
 /* False: there is no such device, or our kernels do not run on it. */
 bool sp_cuda_read_facts(int ordinal, struct sp_cuda_facts *facts);
 size_t sp_cuda_list(char (*lines)[SP_DEVICE_LINE], size_t room);
+size_t sp_cuda_identify(struct sp_device_identity *out, size_t room);
 /* "" all usable devices, "0,2" those; at most `room`. */
 enum sp_status sp_cuda_choose(const char *spec, int *ordinals, size_t room, size_t *n,
                               struct sp_error *err);

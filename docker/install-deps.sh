@@ -10,9 +10,10 @@ set -euo pipefail
 
 build_packages="gcc g++ cmake ninja-build pkg-config ca-certificates zstd
   libzstd-dev zlib1g-dev libjansson-dev libxxhash-dev libsimdjson-dev"
-build_optional="libdnnl-dev"
+build_optional="libdnnl-dev libopenmpi-dev"
 test_packages="libgtest-dev libbenchmark-dev clang groff-base python3 python3-venv python3-zstandard"
-test_optional="sctk zsh fish python3-numpy"
+test_optional="openmpi-bin sctk zsh fish python3-numpy python3-yaml
+  munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins"
 
 usage() {
   echo "usage: bash docker/install-deps.sh build|test" >&2

@@ -45,6 +45,9 @@ struct sp_archive {
   struct sp_reader reader;
   struct sp_espnet2 *espnet2; /* the open directory */
   bool costs, texts_have_ids;
+  bool one_source;               /* given open: there is no file to open again */
+  bool at_utt;                   /* the last call handed an utterance out */
+  bool moved;                    /* by a seek: the digests cannot be had any more */
   struct sp_archive_file *files; /* (n_files) finished; paths are owned */
   size_t n_files;
   struct sp_buf place;
@@ -84,8 +87,8 @@ static void close_file(struct sp_archive *archive) {
   if (archive->reader.source && format && format->stop) {
     format->stop(&archive->reader);
   }
-  archive->reader.records_before += archive->reader.records;
-  archive->reader.records = 0;
+  archive->reader.records_before = archive->reader.records;
+  archive->reader.lines_before = 0;
   archive->reader.has_pending = false;
   sp_source_close(archive->reader.source);
   archive->reader.source = NULL;
@@ -130,7 +133,8 @@ static enum sp_status add_file(struct sp_archive *archive, const char *path,
 
 static enum sp_status add_espnet2_file(void *context, struct sp_source *source,
                                        struct sp_error *err) {
-  return add_file(context, sp_source_path(source), source, err);
+  struct sp_archive *archive = context;
+  return archive->moved ? SP_OK : add_file(archive, sp_source_path(source), source, err);
 }
 
 static enum sp_status copy_paths(struct sp_archive *archive, const char *const *paths,
@@ -214,12 +218,13 @@ static enum sp_status start_source(struct sp_archive *archive, struct sp_error *
   return format->start ? format->start(reader, err) : SP_OK;
 }
 
-/* Keeps the digest of what is open, whether it was read to its end or not, and closes it. */
+/* Keeps the digest of what is open, if that can be had, whether it was read to its end or not, and
+ * closes it. */
 static enum sp_status end_file(struct sp_archive *archive, struct sp_error *err) {
   enum sp_status status = SP_OK;
-  if (archive->espnet2) {
+  if (archive->espnet2 && !archive->moved) {
     status = sp_espnet2_finish(archive->espnet2, err);
-  } else if (archive->reader.source) {
+  } else if (archive->reader.source && !archive->moved) {
     status = add_file(archive, archive->path, archive->reader.source, err);
   }
   close_file(archive);
@@ -323,6 +328,7 @@ enum sp_status sp_archive_open_source_with(struct sp_source *source,
   }
   const char *path = sp_source_path(source);
   archive->reader.source = source;
+  archive->one_source = true;
   SP_TRY_GOTO(copy_paths(archive, &path, 1, err), close_archive);
   archive->path = archive->paths[archive->next_path++];
   SP_TRY_GOTO(start_source(archive, err), close_archive);
@@ -358,6 +364,7 @@ enum sp_archive_format sp_archive_get_format(const struct sp_archive *archive) {
 
 enum sp_status sp_archive_next(struct sp_archive *archive, struct sp_utt *utt, bool *found,
                                struct sp_error *err) {
+  archive->at_utt = false;
   for (;;) {
     *found = false;
     if (archive->espnet2) {
@@ -367,6 +374,8 @@ enum sp_status sp_archive_next(struct sp_archive *archive, struct sp_utt *utt, b
       SP_TRY(readers[archive->format]->next(&archive->reader, utt, found, err));
     }
     if (*found) {
+      archive->reader.records++;
+      archive->at_utt = true;
       if (archive->costs) {
         negate(utt);
       }
@@ -380,8 +389,105 @@ enum sp_status sp_archive_next(struct sp_archive *archive, struct sp_utt *utt, b
   }
 }
 
+/* Score tables are read in step with the text, from their starts. */
+static bool can_seek(const struct sp_archive *archive) {
+  return archive->format != SP_FORMAT_AUTO && !archive->reader.tables;
+}
+
+bool sp_archive_tell(const struct sp_archive *archive, struct sp_place *place) {
+  const struct sp_reader *reader = &archive->reader;
+  if (!archive->at_utt || !can_seek(archive) ||
+      (reader->source && !sp_source_seekable(reader->source))) {
+    return false;
+  }
+  *place = (struct sp_place){.file = archive->next_path - 1,
+                             .stored = reader->begin.stored,
+                             .raw = reader->begin.raw,
+                             .line = reader->begin.line,
+                             .records = reader->records - 1};
+  if (archive->espnet2) {
+    sp_espnet2_tell(archive->espnet2, place);
+  }
+  return true;
+}
+
+static bool is_pending(const struct sp_reader *reader, const struct sp_source_place *place) {
+  return reader->has_pending && reader->pending_place.stored == place->stored &&
+         reader->pending_place.raw == place->raw && reader->pending_place.line == place->line;
+}
+
+/* Opens a file to be sought in: neither its beginning nor its byte order mark is looked at. */
+static enum sp_status open_to_seek(struct sp_archive *archive, size_t file, struct sp_error *err) {
+  const struct sp_reader_format *format = readers[archive->format];
+  close_file(archive);
+  archive->path = archive->paths[file];
+  archive->next_path = file + 1;
+  if (archive->format == SP_FORMAT_ESPNET2) {
+    return sp_espnet2_open(archive->path, add_espnet2_file, archive, &archive->espnet2, err);
+  }
+  SP_TRY(sp_source_open(archive->path, &archive->reader.source, err));
+  return format->start ? format->start(&archive->reader, err) : SP_OK;
+}
+
+/* Makes what stands at the place the next utterance of the open file. */
+static enum sp_status seek_in_file(struct sp_archive *archive, const struct sp_place *place,
+                                   struct sp_error *err) {
+  struct sp_reader *reader = &archive->reader;
+  struct sp_source_place at = {place->stored, place->raw, place->line};
+  if (archive->espnet2) {
+    return sp_espnet2_seek(archive->espnet2, place, err);
+  }
+  if (reader->members) {
+    return sp_json_members_seek(reader->members, &at, err);
+  }
+  if (is_pending(reader, &at)) {
+    return SP_OK; /* the source has passed it */
+  }
+  reader->has_pending = false;
+  return sp_source_seek(reader->source, &at, err);
+}
+
+enum sp_status sp_archive_seek(struct sp_archive *archive, const struct sp_place *place,
+                               struct sp_error *err) {
+  struct sp_reader *reader = &archive->reader;
+  if (!can_seek(archive)) {
+    return sp_fail(err, SP_EUSAGE, "%s can only be read from its start", archive->paths[0]);
+  }
+  if (place->file >= archive->n_paths) {
+    return sp_fail(err, SP_EINPUT, "file %llu of the archive is wanted, which has %zu",
+                   (unsigned long long)place->file + 1, archive->n_paths);
+  }
+  if (!reader->source && archive->one_source) {
+    return sp_fail(err, SP_EUSAGE, "%s was read to its end and is closed", archive->paths[0]);
+  }
+  archive->moved = true;
+  archive->at_utt = false;
+  bool is_open = reader->source || archive->espnet2;
+  if (!is_open || archive->next_path != place->file + 1) {
+    SP_TRY(open_to_seek(archive, (size_t)place->file, err));
+  }
+  SP_TRY(seek_in_file(archive, place, err));
+  reader->records = reader->records_before = place->records;
+  reader->lines_before = place->line;
+  return SP_OK;
+}
+
+/* After a seek only the open file is known, at its place. */
+static size_t opened_since_seek(const struct sp_archive *archive, uint64_t *stamps, size_t room) {
+  const struct sp_source *source = archive->reader.source;
+  size_t n = archive->format == SP_FORMAT_ESPNET2 ? 0 : sp_min_size(archive->next_path, room);
+  for (size_t i = 0; i < n; i++) {
+    bool open = source && i + 1 == archive->next_path;
+    stamps[i] = open ? sp_source_opened_stamp(source) : 0;
+  }
+  return n;
+}
+
 size_t sp_archive_opened(const struct sp_archive *archive, uint64_t *stamps, size_t room) {
   size_t n = 0;
+  if (archive->moved) {
+    return opened_since_seek(archive, stamps, room);
+  }
   for (; n < archive->n_files && n < room; n++) {
     stamps[n] = archive->files[n].digest.stamp;
   }
@@ -410,6 +516,11 @@ const char *sp_archive_place(struct sp_archive *archive) {
 
 enum sp_status sp_archive_files(struct sp_archive *archive, const struct sp_archive_file **files,
                                 size_t *n_files, struct sp_error *err) {
+  archive->at_utt = false;
+  if (archive->moved) {
+    return sp_fail(err, SP_EUSAGE, "%s was not read from its start: it has no digest",
+                   archive->paths[0]);
+  }
   SP_TRY(end_file(archive, err));
   while (archive->next_path < archive->n_paths) {
     SP_TRY(open_next(archive, err));

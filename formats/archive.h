@@ -1,7 +1,7 @@
 /* archive.h - N-best archives in every input format, one utterance at a time.
  *
  * Flow       sp_archive_open, sp_archive_next until *found is false, sp_archive_files,
- *            sp_archive_close.
+ *            sp_archive_close.  Or from places that an earlier reading told: open, seek, next.
  * Order      utterances come in the order of the files and within a file; hypotheses in original
  *            rank order (hyp_k is rank k-1, whatever the file's key order).
  * Memory     bounded by the largest record (64 MiB); ESPnet2 directories are read in step, all
@@ -152,6 +152,33 @@ enum sp_archive_format sp_archive_get_format(const struct sp_archive *archive);
 SP_MUST_CHECK enum sp_status sp_archive_next(struct sp_archive *archive, struct sp_utt *utt,
                                              bool *found, struct sp_error *err);
 
+/* Where an utterance begins: enough to go on from there without reading what lies before.  Many files
+ * are read in step in an ESPnet2 directory: places count otherwise there. */
+struct sp_place {
+  uint64_t file;    /* number among the archive's files, or directories, in reading order */
+  uint64_t stored;  /* offset in it of the zstd frame, gzip member or byte that decoding begins at;
+                     * ESPnet2: number of the group (output.J) in the directory */
+  uint64_t raw;     /* decompressed bytes from there to the utterance's first line, or its member of a JSON
+                     * document; ESPnet2: of ids and texts of the group's utterances before it */
+  uint64_t line;    /* lines of the file before it; ESPnet2: of ref.text before its reference */
+  uint64_t records; /* utterances of the archive before it, for ids that are made of positions */
+};
+/* Place of the last utterance handed out.  False where the archive can only be read from its start: when
+ * it has Kaldi score tables, or comes from standard input or a pipe.  In the order of the archive places go
+ * on, by file and then by stored, raw; `line` never goes back in a file. */
+bool sp_archive_tell(const struct sp_archive *archive, struct sp_place *place);
+/* Goes on with the utterance at a place that tell gave for equal files, whatever was read before; allowed
+ * at any time before a failure.  Other files are not opened.  Decompresses `place->raw` bytes to get there: at
+ * most one frame where frames are small (our own writers cut at 2 MiB), all before it in a gzip file or in one
+ * huge frame, but from where the reader is when that is on the way.  The lists of an ESPnet2 group are read
+ * from their beginnings.  SP_EINPUT when the file ends before that, has no frame there, or there is no such
+ * file; what else is wrong with other files shows in the content. SP_EUSAGE where tell says false, or an open
+ * source has been read to its end; and from sp_archive_files afterwards, as the digests are not to be had any
+ * more. */
+SP_MUST_CHECK enum sp_status sp_archive_seek(struct sp_archive *archive,
+                                             const struct sp_place *place,
+                                             struct sp_error *err);
+
 /* "path:line" of the last utterance handed out: for the caller's messages. Valid until the next
  * call. */
 const char *sp_archive_place(struct sp_archive *archive);
@@ -168,7 +195,8 @@ SP_MUST_CHECK enum sp_status sp_archive_files(struct sp_archive *archive,
                                               struct sp_error *err);
 
 /* Stamps (source.h) of the files opened so far, as they were then, in the order of sp_archive_files;
- * returns how many, at most `room`.  Of an ESPnet2 directory only files that were read to the end. */
+ * returns how many, at most `room`.  Of an ESPnet2 directory only files that were read to the end; after a
+ * seek only the open file, 0 for those before it, and none of directories. */
 size_t sp_archive_opened(const struct sp_archive *archive, uint64_t *stamps, size_t room);
 
 #ifdef __cplusplus

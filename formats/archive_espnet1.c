@@ -167,17 +167,14 @@ static enum sp_status read_body(struct sp_reader *reader, struct sp_json_cursor 
 
 static enum sp_status next(struct sp_reader *reader, struct sp_utt *utt, bool *found,
                            struct sp_error *err) {
-  struct sp_text member;
   struct sp_json_cursor cursor;
   struct sp_json_value root, body;
   reader->utt.len = 0;
   *utt = (struct sp_utt){0};
-  SP_TRY(sp_json_members_next(reader->members, &member, &reader->line, found, err));
+  SP_TRY(sp_reader_json_member(reader, &root, found, err));
   if (!*found) {
     return SP_OK;
   }
-  SP_TRY(sp_json_parse(reader->json, member, sp_source_path(reader->source), reader->line, &root,
-                       err));
   if (!sp_json_object_begin(root, &cursor) || !sp_json_object_next(&cursor, &utt->id, &body)) {
     return sp_reader_fail(reader, err, "not an utterance");
   }
@@ -191,4 +188,4 @@ static enum sp_status next(struct sp_reader *reader, struct sp_utt *utt, bool *f
              : sp_reader_fail(reader, err, "not an object with an output");
 }
 
-const struct sp_reader_format sp_reader_espnet1 = {start, next, stop};
+const struct sp_reader_format sp_reader_espnet1 = {.start = start, .next = next, .stop = stop};

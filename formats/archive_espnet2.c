@@ -28,6 +28,9 @@ struct sp_espnet2 {
   struct sp_source *refs;
   char *place; /* path of the last utterance; its list may be closed since */
   uint64_t line;
+  uint64_t before,
+      passed;         /* bytes of ids and texts of the group, without and with the last utterance */
+  uint64_t ref_lines; /* of refs before the last utterance's */
 };
 
 enum sp_status sp_espnet2_create(sp_espnet2_done_fn done, void *context, struct sp_espnet2 **out,
@@ -42,16 +45,21 @@ enum sp_status sp_espnet2_create(sp_espnet2_done_fn done, void *context, struct 
   return SP_OK;
 }
 
+static enum sp_status open_refs(struct sp_espnet2 *reader, struct sp_error *err) {
+  if (!reader->dirs.ref_path) {
+    return SP_OK;
+  }
+  SP_TRY(sp_source_open(reader->dirs.ref_path, &reader->refs, err));
+  return sp_source_skip_bom(reader->refs, err);
+}
+
 enum sp_status sp_espnet2_open(const char *path, sp_espnet2_done_fn done, void *context,
                                struct sp_espnet2 **out, struct sp_error *err) {
   enum sp_status status;
   struct sp_espnet2 *reader = NULL;
   SP_TRY(sp_espnet2_create(done, context, &reader, err));
   SP_TRY_GOTO(sp_espnet2_find(path, &reader->dirs, err), close_reader);
-  if (reader->dirs.ref_path) {
-    SP_TRY_GOTO(sp_source_open(reader->dirs.ref_path, &reader->refs, err), close_reader);
-    SP_TRY_GOTO(sp_source_skip_bom(reader->refs, err), close_reader);
-  }
+  SP_TRY_GOTO(open_refs(reader, err), close_reader);
   *out = reader;
   return SP_OK;
 
@@ -196,6 +204,7 @@ static enum sp_status check_ends(const struct sp_espnet2 *reader, struct sp_erro
 static enum sp_status take_hyps(struct sp_espnet2 *reader, struct sp_utt *utt,
                                 struct sp_error *err) {
   size_t n = 0;
+  reader->before = reader->passed;
   for (size_t i = 0; i < reader->n_lists; i++) {
     struct list *list = &reader->lists[i];
     if (!list->pending || !sp_text_equal(list->id, utt->id)) {
@@ -205,6 +214,7 @@ static enum sp_status take_hyps(struct sp_espnet2 *reader, struct sp_utt *utt,
       return fail_id(list->text, list->id, "is missing in the list before", err);
     }
     list->taken = true;
+    reader->passed += list->id.len + list->hyp.text.len;
     reader->hyps[n++] = list->hyp;
   }
   utt->hyps = reader->hyps;
@@ -217,6 +227,7 @@ static enum sp_status take_ref(struct sp_espnet2 *reader, struct sp_utt *utt,
                                struct sp_error *err) {
   struct sp_text id;
   bool found;
+  reader->ref_lines = sp_source_line_number(reader->refs);
   do {
     SP_TRY(read_pair(reader->refs, &id, &utt->ref, &found, err));
     if (!found) {
@@ -231,6 +242,7 @@ static enum sp_status take_ref(struct sp_espnet2 *reader, struct sp_utt *utt,
   return SP_OK;
 }
 
+/* Without its reference. */
 static enum sp_status next_in_group(struct sp_espnet2 *reader, struct sp_utt *utt, bool *found,
                                     struct sp_error *err) {
   struct list *first = &reader->lists[0];
@@ -245,8 +257,7 @@ static enum sp_status next_in_group(struct sp_espnet2 *reader, struct sp_utt *ut
   }
   *utt = (struct sp_utt){.id = first->id};
   reader->line = sp_source_line_number(first->text);
-  SP_TRY(take_hyps(reader, utt, err));
-  return reader->refs ? take_ref(reader, utt, err) : SP_OK;
+  return take_hyps(reader, utt, err);
 }
 
 /* Opens dir/{k}best_recog/name. A missing file gives NULL when it may be missing. */
@@ -270,6 +281,7 @@ release_path:
 static enum sp_status open_group(struct sp_espnet2 *reader, const char *dir, struct sp_error *err) {
   size_t n_lists;
   bool scored = false;
+  reader->passed = 0;
   SP_TRY(sp_espnet2_count_lists(dir, &n_lists, err));
   for (size_t k = 1; k <= n_lists; k++) {
     struct sp_source *text = NULL, *score = NULL;
@@ -315,7 +327,7 @@ enum sp_status sp_espnet2_next(struct sp_espnet2 *reader, struct sp_utt *utt, bo
     if (reader->n_lists > 0) {
       SP_TRY(next_in_group(reader, utt, found, err));
       if (*found) {
-        return SP_OK;
+        return reader->refs ? take_ref(reader, utt, err) : SP_OK;
       }
       SP_TRY(end_group(reader, err));
     }
@@ -333,6 +345,54 @@ enum sp_status sp_espnet2_finish(struct sp_espnet2 *reader, struct sp_error *err
     SP_TRY(end_group(reader, err));
   }
   return end_refs(reader, err);
+}
+
+void sp_espnet2_tell(const struct sp_espnet2 *reader, struct sp_place *place) {
+  place->stored = reader->next_dir - 1;
+  place->raw = reader->before;
+  place->line = reader->ref_lines;
+}
+
+/* Makes the reference behind `lines` lines the next one. */
+static enum sp_status seek_ref(struct sp_espnet2 *reader, uint64_t lines, struct sp_error *err) {
+  struct sp_text line;
+  bool found = true;
+  if (!reader->refs || sp_source_line_number(reader->refs) > lines) {
+    sp_source_close(reader->refs);
+    reader->refs = NULL;
+    SP_TRY(open_refs(reader, err));
+  }
+  while (reader->refs && found && sp_source_line_number(reader->refs) < lines) {
+    SP_TRY(sp_source_line(reader->refs, SP_RECORD_CEILING, &line, &found, err));
+  }
+  return SP_OK; /* a file that ends before has no reference for the utterance */
+}
+
+enum sp_status sp_espnet2_seek(struct sp_espnet2 *reader, const struct sp_place *place,
+                               struct sp_error *err) {
+  struct sp_utt utt;
+  bool found;
+  if (place->stored >= reader->dirs.n_dirs) {
+    return sp_fail(err, SP_EINPUT, "group %llu of the directory is wanted, which has %zu",
+                   (unsigned long long)place->stored + 1, reader->dirs.n_dirs);
+  }
+  SP_TRY(seek_ref(reader, place->line, err));
+  bool on_the_way =
+      reader->n_lists > 0 && reader->next_dir == place->stored + 1 && reader->passed <= place->raw;
+  if (!on_the_way) {
+    close_lists(reader);
+    reader->next_dir = (size_t)place->stored + 1;
+    SP_TRY(open_group(reader, reader->dirs.dirs[place->stored], err));
+  }
+  found = reader->n_lists > 0;
+  while (found && reader->passed < place->raw) {
+    SP_TRY(next_in_group(reader, &utt, &found, err));
+  }
+  return found && reader->passed == place->raw
+             ? SP_OK
+             : sp_fail(err, SP_EINPUT,
+                       "%s: has no utterance at the place that is wanted: not the file it was",
+                       reader->place);
 }
 
 const char *sp_espnet2_place(const struct sp_espnet2 *reader, uint64_t *line) {

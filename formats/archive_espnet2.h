@@ -53,6 +53,12 @@ SP_MUST_CHECK enum sp_status sp_espnet2_next(struct sp_espnet2 *reader, struct s
                                              bool *found, struct sp_error *err);
 /* Passes all files that are left to `done`, unread. */
 SP_MUST_CHECK enum sp_status sp_espnet2_finish(struct sp_espnet2 *reader, struct sp_error *err);
+/* Sets stored, raw and line to where the last utterance stands. */
+void sp_espnet2_tell(const struct sp_espnet2 *reader, struct sp_place *place);
+/* Makes the utterance that tell gave this place for the next one, of an equal directory; opens its group
+ * alone. SP_EINPUT when there is none. */
+SP_MUST_CHECK enum sp_status sp_espnet2_seek(struct sp_espnet2 *reader,
+                                             const struct sp_place *place, struct sp_error *err);
 /* The file and line of the last utterance. */
 const char *sp_espnet2_place(const struct sp_espnet2 *reader, uint64_t *line);
 

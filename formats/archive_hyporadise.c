@@ -168,22 +168,15 @@ static enum sp_status read_utt(struct sp_reader *reader, struct sp_json_value ro
     SP_TRY(sp_reader_ref(reader, "output", m.output, utt, err));
   }
   SP_TRY(read_others(reader, cursor, &m, utt, err));
-  reader->records++;
   return SP_OK;
 }
 
 static enum sp_status next(struct sp_reader *reader, struct sp_utt *utt, bool *found,
                            struct sp_error *err) {
-  struct sp_text member;
   struct sp_json_value root;
   reader->utt.len = 0;
-  SP_TRY(sp_json_members_next(reader->members, &member, &reader->line, found, err));
-  if (!*found) {
-    return SP_OK;
-  }
-  SP_TRY(sp_json_parse(reader->json, member, sp_source_path(reader->source), reader->line, &root,
-                       err));
-  return read_utt(reader, root, utt, err);
+  SP_TRY(sp_reader_json_member(reader, &root, found, err));
+  return *found ? read_utt(reader, root, utt, err) : SP_OK;
 }
 
-const struct sp_reader_format sp_reader_hyporadise = {start, next, stop};
+const struct sp_reader_format sp_reader_hyporadise = {.start = start, .next = next, .stop = stop};

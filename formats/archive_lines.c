@@ -49,10 +49,11 @@ static enum sp_status take_line(struct sp_reader *reader, struct sp_text *line, 
     *line = reader->pending;
     *found = true;
     reader->has_pending = false;
+    reader->line = sp_source_line_number(reader->source); /* it is the last one read */
+    reader->begin = reader->pending_place;
     return SP_OK;
   }
-  SP_TRY(sp_source_line(reader->source, SP_RECORD_CEILING, line, found, err));
-  reader->line = sp_source_line_number(reader->source);
+  SP_TRY(sp_reader_line(reader, line, found, err));
   return *found ? sp_reader_check_text(reader, *line, err) : SP_OK;
 }
 
@@ -85,6 +86,7 @@ enum sp_status sp_lines_next(struct sp_reader *reader, const struct sp_line_form
   struct sp_text line, id;
   size_t bytes = 0;
   uint64_t first_line = 0;
+  struct sp_source_place first_place = {0};
   bool more;
   *utt = (struct sp_utt){0};
   *found = false;
@@ -94,13 +96,13 @@ enum sp_status sp_lines_next(struct sp_reader *reader, const struct sp_line_form
     if (!more) {
       break;
     }
-    reader->line = sp_source_line_number(reader->source);
     SP_TRY(format->id(reader, line, &id, err));
     if (!id.data) {
       continue;
     }
     if (*found && !sp_text_equal(id, utt->id)) {
       reader->pending = line;
+      reader->pending_place = reader->begin;
       reader->has_pending = true;
       break;
     }
@@ -108,11 +110,12 @@ enum sp_status sp_lines_next(struct sp_reader *reader, const struct sp_line_form
     if (!*found) {
       SP_TRY(begin(reader, format, line, utt, err));
       first_line = reader->line;
+      first_place = reader->begin;
       *found = true;
     }
     SP_TRY(format->add(reader, line, utt, err));
   }
   reader->line = *found ? first_line : reader->line;
-  reader->records += *found;
+  reader->begin = first_place;
   return SP_OK;
 }

@@ -127,16 +127,10 @@ static enum sp_status read_utt(struct sp_reader *reader, struct sp_json_value ro
 
 static enum sp_status next(struct sp_reader *reader, struct sp_utt *utt, bool *found,
                            struct sp_error *err) {
-  struct sp_text member;
   struct sp_json_value root;
   reader->utt.len = 0;
-  SP_TRY(sp_json_members_next(reader->members, &member, &reader->line, found, err));
-  if (!*found) {
-    return SP_OK;
-  }
-  SP_TRY(sp_json_parse(reader->json, member, sp_source_path(reader->source), reader->line, &root,
-                       err));
-  return read_utt(reader, root, utt, err);
+  SP_TRY(sp_reader_json_member(reader, &root, found, err));
+  return *found ? read_utt(reader, root, utt, err) : SP_OK;
 }
 
-const struct sp_reader_format sp_reader_mlm = {start, next, stop};
+const struct sp_reader_format sp_reader_mlm = {.start = start, .next = next, .stop = stop};

@@ -80,7 +80,7 @@ enum sp_status sp_reader_check_text(const struct sp_reader *reader, struct sp_te
 
 struct sp_text sp_reader_number(struct sp_reader *reader) {
   int wide = snprintf(reader->number, sizeof reader->number, "%llu",
-                      (unsigned long long)(reader->records_before + reader->records + 1));
+                      (unsigned long long)(reader->records + 1));
   return (struct sp_text){reader->number, (size_t)wide};
 }
 
@@ -91,17 +91,36 @@ struct sp_text sp_text_trim_end(struct sp_text text) {
   return text;
 }
 
+enum sp_status sp_reader_line(struct sp_reader *reader, struct sp_text *line, bool *found,
+                              struct sp_error *err) {
+  SP_TRY(sp_source_line(reader->source, SP_RECORD_CEILING, line, found, err));
+  reader->line = sp_source_line_number(reader->source);
+  reader->begin = sp_source_line_place(reader->source);
+  return SP_OK;
+}
+
 enum sp_status sp_reader_json_line(struct sp_reader *reader, struct sp_json_value *root,
                                    bool *found, struct sp_error *err) {
   struct sp_text line;
   do {
-    SP_TRY(sp_source_line(reader->source, SP_RECORD_CEILING, &line, found, err));
+    SP_TRY(sp_reader_line(reader, &line, found, err));
     if (!*found) {
       return SP_OK;
     }
   } while (sp_text_trim_end(line).len == 0);
-  reader->line = sp_source_line_number(reader->source);
   return sp_json_parse(reader->json, line, sp_source_path(reader->source), reader->line, root, err);
+}
+
+enum sp_status sp_reader_json_member(struct sp_reader *reader, struct sp_json_value *root,
+                                     bool *found, struct sp_error *err) {
+  struct sp_text member;
+  SP_TRY(sp_json_members_next(reader->members, &member, &reader->line, found, err));
+  if (!*found) {
+    return SP_OK;
+  }
+  reader->begin = sp_json_members_place(reader->members);
+  return sp_json_parse(reader->json, member, sp_source_path(reader->source), reader->line, root,
+                       err);
 }
 
 /* A member is named as "ctc of hypothesis 3", one of an utterance as "ctc". */

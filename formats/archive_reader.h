@@ -2,7 +2,7 @@
  *
  * A format is a table of three calls over struct sp_reader. archive.c opens the files one after the
  * other and runs start, next until *found is false, stop for each; the state lives on between
- * files. What the calls put into *utt stays valid until the next call. */
+ * files. next sets reader->line and begin, and goes on from wherever a seek led it. What the calls put into *utt stays valid until the next call. */
 #ifndef SP_FORMATS_ARCHIVE_READER_H
 #define SP_FORMATS_ARCHIVE_READER_H
 
@@ -24,13 +24,16 @@ struct sp_reader {
   struct sp_json_members *members; /* JSON documents: over the source */
   uint64_t line;                   /* of the utterance last handed out */
   struct sp_text utt;              /* the id of the utterance being read, for messages */
-  uint64_t records_before;         /* of a format without ids: those in the files before this one */
-  uint64_t records;                /* .. and in this one */
-  char number[24];                 /* .. and the id made of them */
+  struct sp_source_place begin;    /* where it begins */
+  uint64_t records;                /* utterances of the archive handed out, or passed by a seek */
+  uint64_t records_before;         /* .. when the file was opened or sought in */
+  uint64_t lines_before;           /* the file's lines that were passed by a seek */
+  char number[24];                 /* the id of a record that has only a position */
   struct sp_arena arena;           /* members and copied lines; cleared for every utterance */
   struct sp_hyp *hyps;             /* (hyps_capacity) reused for every utterance */
   size_t hyps_capacity;
   struct sp_text pending; /* formats of lines: the first one of the next utterance */
+  struct sp_source_place pending_place;
   bool has_pending;
   struct sp_tsv_columns columns;  /* tsv */
   struct sp_kaldi_tables *tables; /* kaldi; NULL: none */
@@ -79,13 +82,20 @@ struct sp_text sp_text_trim_end(struct sp_text text);
 SP_MUST_CHECK enum sp_status sp_reader_check_text(const struct sp_reader *reader,
                                                   struct sp_text text, struct sp_error *err);
 
-/* The id of the record after reader->records others, in an archive without ids. */
+/* The id of the next record, in an archive without ids. */
 struct sp_text sp_reader_number(struct sp_reader *reader);
 
+/* The next line of the file, which becomes the reader's; *found is false at the end. */
+SP_MUST_CHECK enum sp_status sp_reader_line(struct sp_reader *reader, struct sp_text *line,
+                                            bool *found, struct sp_error *err);
 /* The next line that is not blank, parsed; *found is false at the end. */
 SP_MUST_CHECK enum sp_status sp_reader_json_line(struct sp_reader *reader,
                                                  struct sp_json_value *root, bool *found,
                                                  struct sp_error *err);
+/* The next member of the file's JSON document, parsed; *found is false at the end. */
+SP_MUST_CHECK enum sp_status sp_reader_json_member(struct sp_reader *reader,
+                                                   struct sp_json_value *root, bool *found,
+                                                   struct sp_error *err);
 
 /* Adds a member to `hyp`, which is one of reader->hyps.  SP_EINPUT when it has one of that name, or
  * too many. Names and texts must live as long as the utterance; the JSON value is copied. */

@@ -7,16 +7,14 @@
 static enum sp_status next(struct sp_reader *reader, struct sp_utt *utt, bool *found,
                            struct sp_error *err) {
   struct sp_text line;
-  SP_TRY(sp_source_line(reader->source, SP_RECORD_CEILING, &line, found, err));
+  SP_TRY(sp_reader_line(reader, &line, found, err));
   if (!*found) {
     return SP_OK;
   }
-  reader->line = sp_source_line_number(reader->source);
   SP_TRY(sp_reader_check_text(reader, line, err));
   SP_TRY(sp_reader_reserve(reader, 1, err));
   reader->hyps[0] = (struct sp_hyp){.text = line};
   *utt = (struct sp_utt){.id = sp_reader_number(reader), .hyps = reader->hyps, .n_hyps = 1};
-  reader->records++;
   return SP_OK;
 }
 

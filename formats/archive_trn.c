@@ -17,8 +17,7 @@ static enum sp_status add_text(struct sp_reader *reader, struct sp_text text, st
 
 static enum sp_status next_line(struct sp_reader *reader, struct sp_text *line, bool *found,
                                 struct sp_error *err) {
-  SP_TRY(sp_source_line(reader->source, SP_RECORD_CEILING, line, found, err));
-  reader->line = sp_source_line_number(reader->source);
+  SP_TRY(sp_reader_line(reader, line, found, err));
   return *found ? sp_reader_check_text(reader, *line, err) : SP_OK;
 }
 

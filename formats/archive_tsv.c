@@ -4,8 +4,9 @@
 #include <stdio.h>
 
 #include "archive_lines.h"
+#include "checked.h"
 
-/* The id of a record that has only a position. */
+/* The id of a record that has only a position, `index` behind where the reading of the file began. */
 static enum sp_status number_id(struct sp_reader *reader, uint64_t index, struct sp_text *id,
                                 struct sp_error *err) {
   char digits[24];
@@ -39,7 +40,8 @@ static enum sp_status line_id(struct sp_reader *reader, struct sp_text line, str
     return SP_OK;
   }
   if (columns->id == 0) {
-    return number_id(reader, number - 1 - columns->header, id, err);
+    uint64_t passed = sp_max_size(reader->lines_before, columns->header);
+    return number_id(reader, number - 1 - passed, id, err);
   }
   bool more = true;
   for (size_t c = 1; c <= columns->id; c++) {
@@ -99,8 +101,9 @@ static enum sp_status next(struct sp_reader *reader, struct sp_utt *utt, bool *f
 static enum sp_status beam_id(struct sp_reader *reader, struct sp_text line, struct sp_text *id,
                               struct sp_error *err) {
   (void)line;
+  uint64_t passed = reader->lines_before;
   uint64_t number = sp_source_line_number(reader->source);
-  return number_id(reader, (number - 1) / reader->beam_size, id, err);
+  return number_id(reader, (number - 1 - passed) / reader->beam_size, id, err);
 }
 
 /* The score stands behind the last tab. */

@@ -42,6 +42,21 @@ static size_t slot_count(unsigned log2) {
   return ((size_t)1 << log2) + spare_slots;
 }
 
+/* Entries that a table takes before it grows or spills. */
+static size_t crowd(unsigned log2) {
+  return ((size_t)1 << log2) / 4 * 3;
+}
+
+/* Bytes of a table and of the next larger one, which are there together while it grows. */
+static size_t growing_bytes(unsigned log2) {
+  return (slot_count(log2 + 1) + slot_count(log2)) * sizeof(struct entry);
+}
+
+static size_t entries_of_run(size_t memory_bytes, size_t runs) {
+  size_t fair = memory_bytes / runs / sizeof(struct entry);
+  return sp_max_size(least_merge_entries, sp_min_size(fair, most_merge_entries));
+}
+
 static struct entry *new_slots(unsigned log2) {
   return calloc(slot_count(log2), sizeof(struct entry));
 }
@@ -100,8 +115,7 @@ void sp_id_set_destroy(struct sp_id_set *set) {
  * for a moment, or when there is no memory. */
 static bool grow(struct sp_id_set *set) {
   unsigned log2 = set->log2 + 1;
-  size_t both = (slot_count(log2) + slot_count(set->log2)) * sizeof(struct entry);
-  struct entry *slots = both <= set->memory_bytes ? new_slots(log2) : NULL;
+  struct entry *slots = growing_bytes(set->log2) <= set->memory_bytes ? new_slots(log2) : NULL;
   if (!slots) {
     return false;
   }
@@ -159,7 +173,7 @@ enum sp_status sp_id_set_add(struct sp_id_set *set, struct sp_text id, bool *dup
   XXH128_hash_t hash = XXH3_128bits(id.data, id.len);
   struct entry entry = {hash.high64, hash.low64, ++set->ids};
   *duplicate = false;
-  bool crowded = set->used >= ((size_t)1 << set->log2) / 4 * 3;
+  bool crowded = set->used >= crowd(set->log2);
   struct entry *slot = find_slot(set->slots, set->log2, &entry);
   if (slot && slot->ordinal != 0) {
     *duplicate = true;
@@ -254,8 +268,7 @@ static void sift_down(struct merge *merge, size_t at) {
 static enum sp_status open_merge(struct sp_id_set *set, struct merge *merge, struct sp_error *err) {
   const struct run *runs = (const struct run *)(const void *)set->runs.data;
   merge->n = set->runs.len / sizeof *runs;
-  size_t fair = set->memory_bytes / merge->n / sizeof(struct entry);
-  merge->per_run = sp_max_size(least_merge_entries, sp_min_size(fair, most_merge_entries));
+  merge->per_run = entries_of_run(set->memory_bytes, merge->n);
   merge->cursors = calloc(merge->n, sizeof *merge->cursors);
   merge->heap = calloc(merge->n, sizeof(struct cursor *));
   merge->entries = calloc(merge->n, sp_mul_sat(merge->per_run, sizeof(struct entry)));
@@ -323,4 +336,20 @@ enum sp_status sp_id_set_finish(struct sp_id_set *set, uint64_t *first, uint64_t
   *first = set->pair[0] ? set->pair[0] - 1 : 0;
   *second = set->pair[1] ? set->pair[1] - 1 : 0;
   return status;
+}
+
+uint64_t sp_id_set_bytes(uint64_t ids, size_t memory_bytes, uint64_t *spilled) {
+  unsigned log2 = first_log2;
+  uint64_t peak = slot_count(log2) * sizeof(struct entry);
+  *spilled = 0;
+  while (ids > crowd(log2) && growing_bytes(log2) <= memory_bytes) {
+    peak = growing_bytes(log2++);
+  }
+  if (ids <= crowd(log2)) {
+    return peak;
+  }
+  uint64_t runs = (ids + crowd(log2) - 1) / crowd(log2);
+  uint64_t merge = runs * entries_of_run(memory_bytes, runs) * sizeof(struct entry);
+  *spilled = ids * sizeof(struct entry);
+  return merge > peak ? merge : peak;
 }

@@ -28,6 +28,10 @@ SP_MUST_CHECK enum sp_status sp_id_set_add(struct sp_id_set *set, struct sp_text
 SP_MUST_CHECK enum sp_status sp_id_set_finish(struct sp_id_set *set, uint64_t *first,
                                               uint64_t *second, struct sp_error *err);
 
+/* The most memory that a set of `ids` ids in `memory_bytes` takes at any time, and the bytes that it spills
+ * to its directory (0: none), when no two are equal. */
+uint64_t sp_id_set_bytes(uint64_t ids, size_t memory_bytes, uint64_t *spilled);
+
 #ifdef __cplusplus
 }
 #endif

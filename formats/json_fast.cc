@@ -39,13 +39,21 @@ template <typename Iterator>
 struct Range {
   Iterator at, end;
 };
-static_assert(sizeof(Range<dom::object::iterator>) <= sizeof(sp_json_cursor));
-static_assert(sizeof(Range<dom::array::iterator>) <= sizeof(sp_json_cursor));
+template <typename Group>
+using RangeOf = Range<typename Group::iterator>;
 
+// A range lives in the cursor itself: copied out and back, each step would wait for the stores of the one before.
 template <typename Group>
 void Begin(const Group &group, sp_json_cursor *cursor) {
-  Range<typename Group::iterator> range{group.begin(), group.end()};
-  *cursor = Carry<sp_json_cursor>(range);
+  static_assert(sizeof(RangeOf<Group>) <= sizeof(sp_json_cursor) &&
+                alignof(RangeOf<Group>) <= alignof(sp_json_cursor) &&
+                std::is_trivially_destructible_v<RangeOf<Group>>);
+  ::new (static_cast<void *>(cursor)) RangeOf<Group>{group.begin(), group.end()};
+}
+
+template <typename Group>
+RangeOf<Group> &RangeIn(sp_json_cursor *cursor) {
+  return *std::launder(reinterpret_cast<RangeOf<Group> *>(cursor));
 }
 
 sp_text Text(std::string_view view) {
@@ -166,13 +174,12 @@ bool sp_json_array_begin(sp_json_value array, sp_json_cursor *cursor) {
 }
 
 bool sp_json_array_next(sp_json_cursor *cursor, sp_json_value *value) {
-  auto range = Carry<Range<dom::array::iterator>>(*cursor);
+  auto &range = RangeIn<dom::array>(cursor);
   if (!(range.at != range.end)) {
     return false;
   }
   *value = Carry<sp_json_value>(*range.at);
   ++range.at;
-  *cursor = Carry<sp_json_cursor>(range);
   return true;
 }
 
@@ -186,14 +193,13 @@ bool sp_json_object_begin(sp_json_value object, sp_json_cursor *cursor) {
 }
 
 bool sp_json_object_next(sp_json_cursor *cursor, sp_text *key, sp_json_value *value) {
-  auto range = Carry<Range<dom::object::iterator>>(*cursor);
+  auto &range = RangeIn<dom::object>(cursor);
   if (!(range.at != range.end)) {
     return false;
   }
   *key = Text(range.at.key());
   *value = Carry<sp_json_value>(range.at.value());
   ++range.at;
-  *cursor = Carry<sp_json_cursor>(range);
   return true;
 }
 

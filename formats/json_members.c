@@ -15,7 +15,9 @@ struct sp_json_members {
   struct sp_buf window;
   size_t at;    /* the next byte to look at */
   size_t start; /* what lies before it is no longer needed */
+  size_t block; /* the last read begins here */
   uint64_t line, member_line;
+  struct sp_source_place member_place;
   bool end; /* the source has nothing more */
   bool is_object;
   const char *inside; /* the key of the one member of the document; NULL: the document itself */
@@ -88,6 +90,7 @@ static enum sp_status fill(struct sp_json_members *m, struct sp_error *err) {
   }
   SP_TRY(sp_buf_reserve(window, block, err));
   size_t got = 0;
+  m->block = window->len;
   SP_TRY(sp_source_read(m->source, window->data + window->len, block, &got, err));
   window->len += got;
   m->end = got == 0;
@@ -308,6 +311,8 @@ enum sp_status sp_json_members_next(struct sp_json_members *members, struct sp_t
   m->start = m->at - 1;
   m->place = after_member;
   *line = m->member_line = m->line;
+  m->member_place = sp_source_read_place(m->source, m->at - m->block);
+  m->member_place.line = m->line - 1;
   if (m->is_object) {
     SP_TRY(pass_string_key(m, err));
     SP_TRY(pass_colon(m, err));
@@ -319,5 +324,22 @@ enum sp_status sp_json_members_next(struct sp_json_members *members, struct sp_t
   *member = m->is_object ? wrap(m)
                          : (struct sp_text){m->window.data + m->start + 1, m->at - m->start - 1};
   *found = true;
+  return SP_OK;
+}
+
+struct sp_source_place sp_json_members_place(const struct sp_json_members *members) {
+  return members->member_place;
+}
+
+enum sp_status sp_json_members_seek(struct sp_json_members *members,
+                                    const struct sp_source_place *place, struct sp_error *err) {
+  struct sp_json_members *m = members;
+  SP_TRY(sp_source_seek(m->source, place, err));
+  sp_buf_clear(&m->window);
+  SP_TRY(sp_buf_append(&m->window, ",", 1, err)); /* as if read on from a member before */
+  m->at = m->start = m->patched_at = 0;
+  m->line = place->line + 1;
+  m->end = false;
+  m->place = after_member;
   return SP_OK;
 }

@@ -3,7 +3,7 @@
  * Formats that put a whole archive into one JSON document are split here in a bounded window: only
  * the structure is scanned, each member is then parsed by json_fast.
  *
- * Flow       sp_json_members_create over a source, next until *found is false, destroy.
+ * Flow       sp_json_members_create over a source, next until *found is false, destroy. seek at any time.
  * Memory     the longest member, at most `ceiling`, and a block.
  * Errors     SP_EINPUT with "path:line: reason" for what is no object or array, ends early, goes on
  *            behind its end, or has a member over the ceiling. A member's inside is not judged. */
@@ -39,6 +39,13 @@ void sp_json_members_destroy(struct sp_json_members *members);
 SP_MUST_CHECK enum sp_status sp_json_members_next(struct sp_json_members *members,
                                                   struct sp_text *member, uint64_t *line,
                                                   bool *found, struct sp_error *err);
+/* Where the last member begins. */
+struct sp_source_place sp_json_members_place(const struct sp_json_members *members);
+/* Makes the member at that place of an equal document the next one, as sp_source_seek; what lies before it
+ * is not looked at. */
+SP_MUST_CHECK enum sp_status sp_json_members_seek(struct sp_json_members *members,
+                                                  const struct sp_source_place *place,
+                                                  struct sp_error *err);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
 enum { shown_bytes = 60, shown_differences = 8, deepest = 16 };
 
 struct differences {
+  const char *they, *we; /* what the two sides are called */
   struct sp_buf text;
   size_t count;
 };
@@ -45,9 +46,10 @@ static enum sp_status note(struct differences *found, const char *place, const j
     return SP_OK;
   }
   struct sp_buf *out = &found->text;
-  SP_TRY(sp_buf_printf(out, err, "%s%s: the run has ", found->count > 1 ? "; " : "", place));
+  SP_TRY(
+      sp_buf_printf(out, err, "%s%s: %s has ", found->count > 1 ? "; " : "", place, found->they));
   SP_TRY(append_value(out, theirs, "none", err));
-  SP_TRY(sp_buf_printf(out, err, ", this command "));
+  SP_TRY(sp_buf_printf(out, err, ", %s ", found->we));
   return append_value(out, ours, "none", err);
 }
 
@@ -116,22 +118,58 @@ static const json_t *identity_of(const json_t *manifest) {
   return identity ? identity : manifest;
 }
 
+/* The differences as the end of a message; NULL where there are none. Lives as long as `found`. */
+static enum sp_status tell(struct differences *found, const json_t *theirs, const json_t *ours,
+                           const char **out, struct sp_error *err) {
+  *out = NULL;
+  SP_TRY(compare(found, "", 0, theirs, ours, err));
+  if (found->count == 0) {
+    return SP_OK;
+  }
+  if (found->count > shown_differences) {
+    SP_TRY(sp_buf_printf(&found->text, err, "; and %zu more", found->count - shown_differences));
+  }
+  *out = sp_buf_cstr(&found->text);
+  return *out ? SP_OK : sp_fail_memory(err, found->text.len);
+}
+
 enum sp_status sp_run_identity_compare(const json_t *theirs, const json_t *ours, const char *run,
                                        struct sp_error *err) {
-  struct differences found = {0};
-  enum sp_status status;
-  SP_TRY_GOTO(compare(&found, "", 0, identity_of(theirs), identity_of(ours), err), release);
-  if (found.count > 0) {
-    size_t hidden = found.count > shown_differences ? found.count - shown_differences : 0;
-    char more[48] = "";
-    if (hidden > 0) {
-      snprintf(more, sizeof more, "; and %zu more", hidden);
-    }
-    const char *text = sp_buf_cstr(&found.text);
-    status = sp_fail(err, SP_EIDENTITY, "%s belongs to another run (use another --out): %s%s", run,
-                     text ? text : "", more);
+  struct differences found = {.they = "the run", .we = "this command"};
+  const char *text;
+  enum sp_status status = tell(&found, identity_of(theirs), identity_of(ours), &text, err);
+  if (status == SP_OK && text) {
+    status =
+        sp_fail(err, SP_EIDENTITY, "%s belongs to another run (use another --out): %s", run, text);
   }
-release:
+  sp_buf_release(&found.text);
+  return status;
+}
+
+/* NULL when out of memory. */
+static json_t *without_input(const json_t *manifest) {
+  static const char *const members[] = {"inputs", "limit", "shards", "shard_utts", "merged"};
+  json_t *identity = json_copy((json_t *)identity_of(manifest));
+  for (size_t m = 0; identity && m < sizeof members / sizeof *members; m++) {
+    json_object_del(identity, members[m]);
+  }
+  return identity;
+}
+
+enum sp_status sp_run_identity_compare_kind(const json_t *first, const char *first_run,
+                                            const json_t *other, const char *other_run,
+                                            struct sp_error *err) {
+  struct differences found = {.they = "the first", .we = "the other"};
+  json_t *theirs = without_input(first), *ours = without_input(other);
+  const char *text = NULL;
+  enum sp_status status =
+      theirs && ours ? tell(&found, theirs, ours, &text, err) : sp_fail_memory(err, 1);
+  if (status == SP_OK && text) {
+    status = sp_fail(err, SP_EIDENTITY, "%s and %s were not scored alike: %s", first_run, other_run,
+                     text);
+  }
+  json_decref(theirs);
+  json_decref(ours);
   sp_buf_release(&found.text);
   return status;
 }

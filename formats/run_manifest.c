@@ -28,7 +28,9 @@ static enum sp_status check_shape(const json_t *manifest, const char *path, stru
   return check_count(manifest, "info", "hyps", 0, any, path, err);
 }
 
-enum sp_status sp_run_manifest_write(const char *run, json_t *manifest, struct sp_error *err) {
+static enum sp_status write_with(enum sp_status (*put)(const char *, const void *, size_t,
+                                                       struct sp_error *),
+                                 const char *run, json_t *manifest, struct sp_error *err) {
   struct sp_buf path = {0}, text = {0};
   char *dump = NULL;
   enum sp_status status;
@@ -40,12 +42,20 @@ enum sp_status sp_run_manifest_write(const char *run, json_t *manifest, struct s
     goto release;
   }
   SP_TRY_GOTO(sp_buf_printf(&text, err, "%s\n", dump), release);
-  status = sp_file_replace(path.data, text.data, text.len, err);
+  status = put(path.data, text.data, text.len, err);
 release:
   free(dump);
   sp_buf_release(&path);
   sp_buf_release(&text);
   return status;
+}
+
+enum sp_status sp_run_manifest_write(const char *run, json_t *manifest, struct sp_error *err) {
+  return write_with(sp_file_replace, run, manifest, err);
+}
+
+enum sp_status sp_run_manifest_publish(const char *run, json_t *manifest, struct sp_error *err) {
+  return write_with(sp_file_make, run, manifest, err);
 }
 
 enum sp_status sp_run_manifest_parse(struct sp_text text, const char *path, json_t **out,
@@ -79,4 +89,28 @@ release:
   sp_buf_release(&path);
   sp_buf_release(&text);
   return status;
+}
+
+static const struct {
+  const char *object, *key;
+} may_be_open[] = {{"identity", "device_type"},
+                   {"identity", "dtype"},
+                   {"identity", "backend"},
+                   {"info", "signature"}};
+enum { n_may_be_open = sizeof may_be_open / sizeof *may_be_open };
+
+bool sp_run_manifest_is_open(const json_t *manifest) {
+  const json_t *identity = json_object_get(manifest, "identity");
+  return json_is_null(json_object_get(identity, "device_type"));
+}
+
+void sp_run_manifest_fill(json_t *manifest, const json_t *from) {
+  for (int i = 0; i < n_may_be_open; i++) {
+    json_t *object = json_object_get(manifest, may_be_open[i].object);
+    json_t *value =
+        json_object_get(json_object_get(from, may_be_open[i].object), may_be_open[i].key);
+    if (value && json_is_null(json_object_get(object, may_be_open[i].key))) {
+      json_object_set(object, may_be_open[i].key, value);
+    }
+  }
 }

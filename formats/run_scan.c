@@ -7,47 +7,55 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "run_files.h"
 #include "run_manifest.h"
+#include "run_plan.h"
 
 static bool starts_with(const char *text, const char *prefix) {
   return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
 /* Writes the name out again from the index that it begins with and compares. */
-static bool is_shard_name(const char *name, size_t shards) {
+bool sp_run_shard_name(const char *name, size_t shards, size_t *index, bool *marker) {
   static const char *const suffixes[] = {SP_SHARD_DATA, SP_SHARD_DONE};
-  const char *digits = name + strlen(SP_SHARD_PREFIX);
-  unsigned long index = *digits >= '0' && *digits <= '9' ? strtoul(digits, NULL, 10) : shards;
-  if (index >= shards) {
+  if (!starts_with(name, SP_SHARD_PREFIX)) {
     return false;
   }
-  for (size_t k = 0; k < sizeof suffixes / sizeof suffixes[0]; k++) {
+  const char *digits = name + strlen(SP_SHARD_PREFIX);
+  unsigned long at = *digits >= '0' && *digits <= '9' ? strtoul(digits, NULL, 10) : shards;
+  for (size_t k = 0; at < shards && k < sizeof suffixes / sizeof suffixes[0]; k++) {
     char again[96];
-    snprintf(again, sizeof again, SP_SHARD_PREFIX "%05lu-of-%05zu%s", index, shards, suffixes[k]);
+    snprintf(again, sizeof again, SP_SHARD_PREFIX "%05lu-of-%05zu%s", at, shards, suffixes[k]);
     if (strcmp(again, name) == 0) {
+      *index = at;
+      *marker = k == 1;
       return true;
     }
   }
   return false;
 }
 
-/* NAME.tmp.PID, as sp_file_replace calls it. */
+/* NAME.tmp.N, as sp_file_replace calls it. */
 static bool is_replacement(const char *name) {
   const char *tail = strstr(name, ".tmp.");
   return tail && tail[5] != '\0' && tail[5 + strspn(tail + 5, "0123456789")] == '\0' &&
          (starts_with(name, SP_RUN_MANIFEST ".") || starts_with(name, SP_RUN_SUCCESS ".") ||
-          starts_with(name, SP_SHARD_PREFIX));
+          starts_with(name, SP_RUN_PLAN ".") || starts_with(name, SP_SHARD_PREFIX));
 }
 
 enum sp_run_name sp_run_name_of(const char *name, size_t shards) {
-  if (starts_with(name, SP_TEMPORARY_PREFIX SP_SHARD_PREFIX) || is_replacement(name)) {
+  if (starts_with(name, SP_TEMPORARY_PREFIX SP_SHARD_PREFIX) ||
+      starts_with(name, SP_TEMPORARY_LOCK) || starts_with(name, SP_TEMPORARY_LOOK) ||
+      is_replacement(name)) {
     return SP_NAME_TEMPORARY;
   }
   if (!starts_with(name, SP_SHARD_PREFIX)) {
     return SP_NAME_OTHER;
   }
-  return is_shard_name(name, shards) ? SP_NAME_SHARD : SP_NAME_FOREIGN;
+  size_t index;
+  bool marker;
+  return sp_run_shard_name(name, shards, &index, &marker) ? SP_NAME_SHARD : SP_NAME_FOREIGN;
 }
 
 enum sp_status sp_run_scan(const char *run, sp_run_scan_fn each, void *context,
@@ -87,4 +95,11 @@ release:
 
 enum sp_status sp_run_sweep(const char *run, struct sp_error *err) {
   return sp_run_scan(run, remove_temporary, (void *)run, err);
+}
+
+enum sp_status sp_run_look_afresh(const char *run, struct sp_error *err) {
+  int fd;
+  SP_TRY(sp_file_temporary(run, SP_TEMPORARY_LOOK, &fd, err));
+  close(fd);
+  return SP_OK;
 }

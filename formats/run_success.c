@@ -55,12 +55,29 @@ static enum sp_status append_own_line(struct sp_buf *text, struct sp_error *err)
   return append_line(text, XXH64(text->data, text->len, 0), SP_RUN_SUCCESS, err);
 }
 
-enum sp_status sp_run_success_write(const char *run, size_t shards, struct sp_error *err) {
+/* The same of a marker whose bytes are known by their hash. */
+static enum sp_status append_marker(struct sp_buf *text, size_t shard, size_t shards, uint64_t hash,
+                                    struct sp_error *err) {
+  struct sp_buf path = {0};
+  enum sp_status status;
+  SP_TRY_GOTO(sp_shard_path(&path, "", shard, shards, SP_SHARD_DONE, err), release);
+  status = append_line(text, hash, strrchr(path.data, '/') + 1, err);
+release:
+  sp_buf_release(&path);
+  return status;
+}
+
+/* markers NULL: they are read. */
+static enum sp_status write_lines(const char *run, size_t shards, const uint64_t *markers,
+                                  struct sp_error *err) {
   struct sp_buf path = {0}, text = {0};
   enum sp_status status;
   SP_TRY_GOTO(sp_run_path(&path, run, SP_RUN_SUCCESS, err), release);
-  for (size_t position = 0; position <= shards; position++) {
-    SP_TRY_GOTO(append_position(&text, run, shards, position, err), release);
+  SP_TRY_GOTO(append_position(&text, run, shards, 0, err), release);
+  for (size_t k = 0; k < shards; k++) {
+    SP_TRY_GOTO(markers ? append_marker(&text, k, shards, markers[k], err)
+                        : append_position(&text, run, shards, k + 1, err),
+                release);
   }
   SP_TRY_GOTO(append_own_line(&text, err), release);
   status = sp_file_replace(path.data, text.data, text.len, err);
@@ -68,6 +85,15 @@ release:
   sp_buf_release(&path);
   sp_buf_release(&text);
   return status;
+}
+
+enum sp_status sp_run_success_write(const char *run, size_t shards, struct sp_error *err) {
+  return write_lines(run, shards, NULL, err);
+}
+
+enum sp_status sp_run_success_seal(const char *run, size_t shards, const uint64_t *markers,
+                                   struct sp_error *err) {
+  return write_lines(run, shards, markers, err);
 }
 
 bool sp_run_success_is_whole(struct sp_text text) {

@@ -14,6 +14,7 @@ struct verifier {
   const char *run;
   size_t shards;
   struct sp_id_set *ids;
+  bool among; /* `ids` is the caller's and holds those of other runs */
   struct sp_score_parser *parser;
   struct sp_run_totals totals;
   /* of the shard under work */
@@ -70,8 +71,9 @@ static enum sp_status check_line(struct verifier *verifier, struct sp_text text,
   SP_TRY(sp_score_parse(verifier->parser, text, &line, err));
   SP_TRY(sp_id_set_add(verifier->ids, line.id, &duplicate, err));
   if (duplicate) {
-    return sp_fail(err, SP_EDAMAGED, "the id %.*s occurs twice in the run",
-                   line.id.len < 200 ? (int)line.id.len : 200, line.id.data);
+    return sp_fail(err, verifier->among ? SP_EINPUT : SP_EDAMAGED, "the id %.*s occurs twice%s",
+                   line.id.len < 200 ? (int)line.id.len : 200, line.id.data,
+                   verifier->among ? "" : " in the run");
   }
   verifier->measured.utts++;
   verifier->measured.hyps += line.n_hyps;
@@ -173,6 +175,10 @@ static enum sp_status check_totals(const struct verifier *verifier, const json_t
                    verifier->run, verifier->totals.utts, verifier->totals.hyps, SP_RUN_MANIFEST,
                    utts, hyps);
   }
+  return SP_OK;
+}
+
+static enum sp_status check_ids(struct verifier *verifier, struct sp_error *err) {
   uint64_t first, second;
   SP_TRY(sp_id_set_finish(verifier->ids, &first, &second, err));
   if (first != second) {
@@ -192,16 +198,20 @@ static enum sp_status verify(struct verifier *verifier, const json_t *manifest,
     return refuse_unfinished(verifier, err);
   }
   SP_TRY(sp_run_scan(verifier->run, check_name, verifier, err));
-  SP_TRY(sp_id_set_create(SP_ID_SET_MEMORY, NULL, &verifier->ids, err));
+  if (!verifier->among) {
+    SP_TRY(sp_id_set_create(SP_ID_SET_MEMORY, NULL, &verifier->ids, err));
+  }
   SP_TRY(sp_score_parser_create(&verifier->parser, err));
   for (size_t k = 0; k < verifier->shards; k++) {
     SP_TRY(check_shard(verifier, k, err));
   }
-  return check_totals(verifier, manifest, err);
+  SP_TRY(check_totals(verifier, manifest, err));
+  return verifier->among ? SP_OK : check_ids(verifier, err);
 }
 
-enum sp_status sp_run_verify(const char *run, struct sp_run_totals *totals, struct sp_error *err) {
-  struct verifier verifier = {.run = run};
+static enum sp_status verify_run(struct verifier *verifier, struct sp_run_totals *totals,
+                                 struct sp_error *err) {
+  const char *run = verifier->run;
   json_t *manifest = NULL;
   bool found;
   enum sp_status status;
@@ -211,13 +221,25 @@ enum sp_status sp_run_verify(const char *run, struct sp_run_totals *totals, stru
         sp_fail(err, SP_EDAMAGED, "%s is no run directory: it has no %s", run, SP_RUN_MANIFEST);
     goto release;
   }
-  SP_TRY_GOTO(verify(&verifier, manifest, err), release);
-  *totals = verifier.totals;
+  SP_TRY_GOTO(verify(verifier, manifest, err), release);
+  *totals = verifier->totals;
 release:
-  sp_score_parser_destroy(verifier.parser);
-  sp_id_set_destroy(verifier.ids);
-  sp_buf_release(&verifier.path);
-  sp_buf_release(&verifier.last_id);
+  sp_score_parser_destroy(verifier->parser);
+  sp_buf_release(&verifier->path);
+  sp_buf_release(&verifier->last_id);
   json_decref(manifest);
   return status;
+}
+
+enum sp_status sp_run_verify(const char *run, struct sp_run_totals *totals, struct sp_error *err) {
+  struct verifier verifier = {.run = run};
+  enum sp_status status = verify_run(&verifier, totals, err);
+  sp_id_set_destroy(verifier.ids);
+  return status;
+}
+
+enum sp_status sp_run_verify_among(const char *run, struct sp_id_set *ids,
+                                   struct sp_run_totals *totals, struct sp_error *err) {
+  struct verifier verifier = {.run = run, .ids = ids, .among = true};
+  return verify_run(&verifier, totals, err);
 }

@@ -59,27 +59,17 @@ static enum sp_status sort_by_name(struct sp_safetensors *set, struct sp_error *
   return SP_OK;
 }
 
-static enum sp_status map_files(struct sp_safetensors *set, const char *const *paths, size_t count,
-                                struct sp_error *err) {
+static enum sp_status map_files(struct sp_safetensors *set, const struct sp_folder *folder,
+                                const char *const *names, size_t count, struct sp_error *err) {
   set->files = sp_arena_calloc(&set->arena, count, sizeof *set->files);
   if (!set->files) {
     return sp_fail_memory(err, sp_mul_sat(count, sizeof *set->files));
   }
   for (size_t i = 0; i < count; i++) {
     set->n_files = i + 1;
-    SP_TRY(sp_tensor_file_map(&set->files[i], paths[i], &set->arena, err));
+    SP_TRY(sp_tensor_file_map(&set->files[i], folder, names[i], &set->arena, err));
   }
   return sort_by_name(set, err);
-}
-
-static enum sp_status join(struct sp_arena *arena, const char *directory, const char *name,
-                           const char **out, struct sp_error *err) {
-  struct sp_buf text = {0};
-  enum sp_status status = sp_buf_printf(&text, err, "%s/%s", directory, name);
-  *out = status == SP_OK ? sp_arena_copy(arena, text.data, text.len) : NULL;
-  sp_buf_release(&text);
-  SP_TRY(status);
-  return *out ? SP_OK : sp_fail_memory(err, strlen(directory) + strlen(name) + 2);
 }
 
 /* Which of the set's files holds the tensor. */
@@ -93,7 +83,7 @@ static const char *file_of(const struct sp_safetensors *set, const struct sp_ten
   return "";
 }
 
-static enum sp_status check_map(const struct sp_safetensors *set, const char *index_path,
+static enum sp_status check_map(const struct sp_safetensors *set, const struct sp_folder *folder,
                                 json_t *weight_map, struct sp_error *err) {
   const char *name;
   json_t *value;
@@ -101,38 +91,37 @@ static enum sp_status check_map(const struct sp_safetensors *set, const char *in
     const char *shard = json_string_value(value);
     const struct sp_tensor *tensor = sp_safetensors_find(set, name);
     if (!tensor || strcmp(file_of(set, tensor), shard) != 0) {
-      return sp_fail(err, SP_EMODEL, "%s: tensor %s is not in %s", index_path, name, shard);
+      return sp_fail(err, SP_EMODEL, "%s/" SP_TENSOR_INDEX ": tensor %s is not in %s", folder->path,
+                     name, shard);
     }
   }
   return SP_OK;
 }
 
-static enum sp_status open_index(struct sp_safetensors *set, const char *directory,
-                                 const char *path, struct sp_error *err) {
+static enum sp_status open_index(struct sp_safetensors *set, const struct sp_folder *folder,
+                                 struct sp_error *err) {
   const char **names = NULL;
   size_t count = 0;
   json_t *weight_map = NULL;
   enum sp_status status = SP_OK;
-  SP_TRY(sp_tensor_index_read(path, &set->arena, &names, &count, &weight_map, err));
+  SP_TRY(sp_tensor_index_read(folder, &set->arena, &names, &count, &weight_map, err));
   for (size_t i = 0; i < count; i++) {
-    SP_TRY_GOTO(join(&set->arena, directory, names[i], &names[i], err), release_map);
-    if (!sp_file_exists(names[i])) {
-      status = sp_fail(err, SP_EMODEL, "%s: the shard %s is missing", path, names[i]);
+    if (!sp_folder_has(folder, names[i])) {
+      status = sp_fail(err, SP_EMODEL, "%s/" SP_TENSOR_INDEX ": the shard %s is missing",
+                       folder->path, names[i]);
       goto release_map;
     }
   }
-  SP_TRY_GOTO(map_files(set, names, count, err), release_map);
-  status = check_map(set, path, weight_map, err);
+  SP_TRY_GOTO(map_files(set, folder, names, count, err), release_map);
+  status = check_map(set, folder, weight_map, err);
 release_map:
   json_decref(weight_map);
   return status;
 }
 
-static enum sp_status no_weights(struct sp_safetensors *set, const char *directory,
-                                 struct sp_error *err) {
-  const char *pickle = NULL;
-  SP_TRY(join(&set->arena, directory, "pytorch_model.bin", &pickle, err));
-  if (!sp_file_exists(pickle)) {
+static enum sp_status no_weights(const struct sp_folder *folder, struct sp_error *err) {
+  const char *directory = folder->path;
+  if (!sp_folder_has(folder, "pytorch_model.bin")) {
     return sp_fail(err, SP_EMODEL, "%s has no model.safetensors and no index of shards", directory);
   }
   return sp_fail(err, SP_EMODEL,
@@ -143,32 +132,23 @@ static enum sp_status no_weights(struct sp_safetensors *set, const char *directo
                  directory, directory);
 }
 
-static enum sp_status open_directory(struct sp_safetensors *set, const char *directory,
-                                     struct sp_error *err) {
-  const char *single = NULL, *index = NULL;
-  SP_TRY(join(&set->arena, directory, "model.safetensors", &single, err));
-  SP_TRY(join(&set->arena, directory, "model.safetensors.index.json", &index, err));
-  if (sp_file_exists(single)) {
-    return map_files(set, &single, 1, err);
+static enum sp_status fill_whole(struct sp_safetensors *set, const struct sp_folder *folder,
+                                 struct sp_error *err) {
+  const char *single = "model.safetensors";
+  if (sp_folder_has(folder, single)) {
+    return map_files(set, folder, &single, 1, err);
   }
-  return sp_file_exists(index) ? open_index(set, directory, index, err)
-                               : no_weights(set, directory, err);
+  return sp_folder_has(folder, SP_TENSOR_INDEX) ? open_index(set, folder, err)
+                                                : no_weights(folder, err);
 }
 
-static enum sp_status open_file(struct sp_safetensors *set, const char *path,
-                                struct sp_error *err) {
-  return map_files(set, &path, 1, err);
-}
-
-static enum sp_status open_with(enum sp_status (*fill)(struct sp_safetensors *, const char *,
-                                                       struct sp_error *),
-                                const char *path, struct sp_safetensors **out,
-                                struct sp_error *err) {
+enum sp_status sp_safetensors_open_in(const struct sp_folder *folder, struct sp_safetensors **out,
+                                      struct sp_error *err) {
   struct sp_safetensors *set = calloc(1, sizeof *set);
   if (!set) {
     return sp_fail_memory(err, sizeof *set);
   }
-  enum sp_status status = fill(set, path, err);
+  enum sp_status status = fill_whole(set, folder, err);
   if (status != SP_OK) {
     sp_safetensors_close(set);
     return status;
@@ -179,12 +159,35 @@ static enum sp_status open_with(enum sp_status (*fill)(struct sp_safetensors *, 
 
 enum sp_status sp_safetensors_open(const char *directory, struct sp_safetensors **out,
                                    struct sp_error *err) {
-  return open_with(open_directory, directory, out, err);
+  struct sp_folder folder = sp_folder_at(directory);
+  return sp_safetensors_open_in(&folder, out, err);
+}
+
+static enum sp_status fill_file(struct sp_safetensors *set, const char *path,
+                                struct sp_error *err) {
+  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+  char *directory =
+      sp_arena_copy(&set->arena, slash ? path : ".", slash ? (size_t)(slash - path) : 1);
+  if (!directory) {
+    return sp_fail_memory(err, strlen(path) + 1);
+  }
+  struct sp_folder folder = sp_folder_at(directory);
+  return map_files(set, &folder, &name, 1, err);
 }
 
 enum sp_status sp_safetensors_open_file(const char *path, struct sp_safetensors **out,
                                         struct sp_error *err) {
-  return open_with(open_file, path, out, err);
+  struct sp_safetensors *set = calloc(1, sizeof *set);
+  if (!set) {
+    return sp_fail_memory(err, sizeof *set);
+  }
+  enum sp_status status = fill_file(set, path, err);
+  if (status != SP_OK) {
+    sp_safetensors_close(set);
+    return status;
+  }
+  *out = set;
+  return SP_OK;
 }
 
 void sp_safetensors_close(struct sp_safetensors *file) {

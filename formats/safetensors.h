@@ -7,7 +7,7 @@
 #ifndef SP_FORMATS_SAFETENSORS_H
 #define SP_FORMATS_SAFETENSORS_H
 
-#include "buf.h"
+#include "folder.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -37,6 +37,10 @@ struct sp_safetensors;
  * convert it. */
 SP_MUST_CHECK enum sp_status sp_safetensors_open(const char *directory, struct sp_safetensors **out,
                                                  struct sp_error *err);
+/* The same of a folder, which must outlive what is opened where it is in memory. */
+SP_MUST_CHECK enum sp_status sp_safetensors_open_in(const struct sp_folder *folder,
+                                                    struct sp_safetensors **out,
+                                                    struct sp_error *err);
 /* One file by path: for tests and fuzzers. */
 SP_MUST_CHECK enum sp_status sp_safetensors_open_file(const char *path, struct sp_safetensors **out,
                                                       struct sp_error *err);

@@ -230,21 +230,31 @@ enum sp_status sp_tensor_file_parse(struct sp_tensor_file *file, struct sp_arena
   return status;
 }
 
-enum sp_status sp_tensor_file_map(struct sp_tensor_file *file, const char *path,
-                                  struct sp_arena *arena, struct sp_error *err) {
-  file->path = sp_arena_copy(arena, path, strlen(path));
-  if (!file->path) {
-    return sp_fail_memory(err, strlen(path));
-  }
+static enum sp_status keep_path(struct sp_tensor_file *file, const struct sp_folder *folder,
+                                const char *name, struct sp_arena *arena, struct sp_error *err) {
+  struct sp_buf path = {0};
+  enum sp_status status = sp_folder_path(folder, name, &path, err);
+  file->path = status == SP_OK ? sp_arena_copy(arena, path.data, path.len) : NULL;
+  sp_buf_release(&path);
+  SP_TRY(status);
+  return file->path ? SP_OK : sp_fail_memory(err, strlen(folder->path) + strlen(name) + 2);
+}
+
+enum sp_status sp_tensor_file_map(struct sp_tensor_file *file, const struct sp_folder *folder,
+                                  const char *name, struct sp_arena *arena, struct sp_error *err) {
   struct sp_text bytes;
-  SP_TRY(sp_file_map(path, SP_EMODEL, &bytes, err));
+  SP_TRY(keep_path(file, folder, name, arena, err));
+  SP_TRY(sp_folder_map(folder, name, SP_EMODEL, &bytes, err));
+  file->lent = folder->in_memory;
   file->data = bytes.data;
   file->size = bytes.len;
   return bytes.len > 0 ? sp_tensor_file_parse(file, arena, err)
-                       : sp_fail(err, SP_EMODEL, "%s is empty", path);
+                       : sp_fail(err, SP_EMODEL, "%s is empty", file->path);
 }
 
 void sp_tensor_file_release(struct sp_tensor_file *file) {
-  sp_file_unmap((struct sp_text){file->data, file->size});
+  if (!file->lent) {
+    sp_file_unmap((struct sp_text){file->data, file->size});
+  }
   *file = (struct sp_tensor_file){0};
 }

@@ -19,13 +19,15 @@ extern "C" {
 struct sp_tensor_file {
   char *path;       /* arena of the owner */
   const char *data; /* the file's bytes; NULL when nothing is mapped */
+  bool lent;        /* they are a folder's in memory, no mapping */
   size_t size;
   struct sp_tensor *tensors; /* (n_tensors) by offset; arena of the owner */
   size_t n_tensors;
 };
 
-/* Maps `path` and parses it. The mapping is undone by release, also after a failure. */
-SP_MUST_CHECK enum sp_status sp_tensor_file_map(struct sp_tensor_file *file, const char *path,
+/* Maps a folder's file and parses it. The mapping is undone by release, also after a failure. */
+SP_MUST_CHECK enum sp_status sp_tensor_file_map(struct sp_tensor_file *file,
+                                                const struct sp_folder *folder, const char *name,
                                                 struct sp_arena *arena, struct sp_error *err);
 void sp_tensor_file_release(struct sp_tensor_file *file);
 
@@ -33,12 +35,15 @@ void sp_tensor_file_release(struct sp_tensor_file *file);
 SP_MUST_CHECK enum sp_status sp_tensor_file_parse(struct sp_tensor_file *file,
                                                   struct sp_arena *arena, struct sp_error *err);
 
-/* Reads an index file: the shards that it names, each once, sorted (array in the arena, texts owned
- * by the map), and its weight_map of tensor to shard, which the caller releases with
+#define SP_TENSOR_INDEX "model.safetensors.index.json"
+
+/* Reads a folder's index file: the shards that it names, each once, sorted (array in the arena, texts
+ * owned by the map), and its weight_map of tensor to shard, which the caller releases with
  * json_decref. */
-SP_MUST_CHECK enum sp_status sp_tensor_index_read(const char *path, struct sp_arena *arena,
-                                                  const char ***names, size_t *n_names,
-                                                  json_t **weight_map, struct sp_error *err);
+SP_MUST_CHECK enum sp_status sp_tensor_index_read(const struct sp_folder *folder,
+                                                  struct sp_arena *arena, const char ***names,
+                                                  size_t *n_names, json_t **weight_map,
+                                                  struct sp_error *err);
 
 #ifdef __cplusplus
 }

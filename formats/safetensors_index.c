@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "checked.h"
-#include "file.h"
 #include "safetensors_file.h"
 
 #define INDEX_CEILING ((size_t)64 << 20)
@@ -54,28 +53,32 @@ static enum sp_status list_shards(const char *path, json_t *map, struct sp_arena
   return SP_OK;
 }
 
-enum sp_status sp_tensor_index_read(const char *path, struct sp_arena *arena, const char ***names,
-                                    size_t *n_names, json_t **weight_map, struct sp_error *err) {
-  struct sp_buf text = {.ceiling = INDEX_CEILING};
+static enum sp_status parse(const char *path, struct sp_text text, json_t **out,
+                            struct sp_error *err) {
   json_error_t fault;
+  *out = json_loadb(text.len ? text.data : "", text.len, JSON_REJECT_DUPLICATES, &fault);
+  return *out ? SP_OK : sp_fail(err, SP_EMODEL, "%s:%d: %s", path, fault.line, fault.text);
+}
+
+enum sp_status sp_tensor_index_read(const struct sp_folder *folder, struct sp_arena *arena,
+                                    const char ***names, size_t *n_names, json_t **weight_map,
+                                    struct sp_error *err) {
+  struct sp_buf path = {0}, text = {.ceiling = INDEX_CEILING};
   json_t *index = NULL;
   enum sp_status status;
-  status = sp_file_read(path, &text, err);
+  SP_TRY_GOTO(sp_folder_path(folder, SP_TENSOR_INDEX, &path, err), release);
+  status = sp_folder_read(folder, SP_TENSOR_INDEX, &text, err);
   if (status == SP_EINPUT) { /* too large */
     status = SP_EMODEL;
   }
-  SP_TRY_GOTO(status, release_text);
-  index = json_loadb(text.len ? text.data : "", text.len, JSON_REJECT_DUPLICATES, &fault);
-  if (!index) {
-    status = sp_fail(err, SP_EMODEL, "%s:%d: %s", path, fault.line, fault.text);
-    goto release_text;
-  }
+  SP_TRY_GOTO(status, release);
+  SP_TRY_GOTO(parse(path.data, (struct sp_text){text.data, text.len}, &index, err), release);
   json_t *map = json_object_get(index, "weight_map");
-  SP_TRY_GOTO(list_shards(path, map, arena, names, n_names, err), release_index);
+  SP_TRY_GOTO(list_shards(path.data, map, arena, names, n_names, err), release);
   *weight_map = json_incref(map);
-release_index:
+release:
   json_decref(index);
-release_text:
   sp_buf_release(&text);
+  sp_buf_release(&path);
   return status;
 }

@@ -26,6 +26,7 @@ struct sp_shard_done {
   char *first_id, *last_id; /* owned; NULL in an empty shard */
   bool has_latency;
   struct sp_latency_counts latency; /* of all hypotheses, where the run measures it */
+  uint64_t marker_xxh64;            /* of the marker's own bytes, when it was read from its file */
 };
 void sp_shard_done_release(struct sp_shard_done *done);
 
@@ -38,6 +39,11 @@ struct sp_shard_writer;
 SP_MUST_CHECK enum sp_status sp_shard_writer_create(const char *run, size_t index, size_t count,
                                                     struct sp_shard_writer **out,
                                                     struct sp_error *err);
+/* As a worker among several: its id (run_claims.h) is in the temporary file's name; NULL: alone. */
+SP_MUST_CHECK enum sp_status sp_shard_writer_create_for(const char *run, size_t index, size_t count,
+                                                        const char *worker,
+                                                        struct sp_shard_writer **out,
+                                                        struct sp_error *err);
 /* `line` ends in "\n"; `id` is the utterance's. */
 SP_MUST_CHECK enum sp_status sp_shard_writer_append(struct sp_shard_writer *writer,
                                                     struct sp_text line, struct sp_text id,
@@ -52,6 +58,9 @@ SP_MUST_CHECK enum sp_status sp_shard_writer_add_latency(struct sp_shard_writer 
  * bytes it is SP_ESHARD. */
 SP_MUST_CHECK enum sp_status sp_shard_writer_publish(struct sp_shard_writer *writer,
                                                      struct sp_error *err);
+/* The same; *late says that the shard existed already. */
+SP_MUST_CHECK enum sp_status sp_shard_writer_publish_late(struct sp_shard_writer *writer,
+                                                          bool *late, struct sp_error *err);
 /* Removes the temporary file and destroys the writer; NULL is fine. */
 void sp_shard_writer_abandon(struct sp_shard_writer *writer);
 

@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "file.h"
 #include "run_files.h"
@@ -160,11 +161,22 @@ enum sp_status sp_shard_done_read(const char *run, size_t index, size_t count,
   SP_TRY_GOTO(sp_run_file_read(path.data, DONE_CEILING, &text, found, err), release);
   if (*found) {
     status = sp_shard_done_parse((struct sp_text){text.data, text.len}, path.data, done, err);
+    done->marker_xxh64 = XXH64(text.data, text.len, 0);
   }
 release:
   sp_buf_release(&path);
   sp_buf_release(&text);
   return status;
+}
+
+/* Of several workers that published one shard each writes its marker: equal texts. */
+static bool is_written(const char *path, const struct sp_buf *text) {
+  struct sp_buf there = {0};
+  bool found, equal = sp_run_file_read(path, DONE_CEILING, &there, &found, NULL) == SP_OK &&
+                      found && there.len == text->len &&
+                      memcmp(there.data, text->data, there.len) == 0;
+  sp_buf_release(&there);
+  return equal;
 }
 
 enum sp_status sp_shard_done_write(const char *run, size_t index, size_t count,
@@ -173,7 +185,13 @@ enum sp_status sp_shard_done_write(const char *run, size_t index, size_t count,
   enum sp_status status;
   SP_TRY_GOTO(sp_shard_path(&path, run, index, count, SP_SHARD_DONE, err), release);
   SP_TRY_GOTO(sp_shard_done_text(done, &text, err), release);
+  if (is_written(path.data, &text)) {
+    goto release;
+  }
   status = sp_file_replace(path.data, text.data, text.len, err);
+  if (status != SP_OK && is_written(path.data, &text)) {
+    status = SP_OK; /* by another, who swept our temporary file; or rename's answer was lost */
+  }
 release:
   sp_buf_release(&path);
   sp_buf_release(&text);

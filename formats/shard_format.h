@@ -54,6 +54,16 @@ SP_MUST_CHECK enum sp_status sp_shard_done_write(const char *run, size_t index, 
                                                  const struct sp_shard_done *done,
                                                  struct sp_error *err);
 
+/* Size and XXH64 of a file's bytes, which go to `to_fd` too unless that is -1; `to` is its name, for
+ * messages. */
+SP_MUST_CHECK enum sp_status sp_shard_file_copy(const char *path, int to_fd, const char *to,
+                                                uint64_t *bytes, uint64_t *xxh64,
+                                                struct sp_error *err);
+/* *same: the bytes of the file `path` are those that `done` tells. */
+SP_MUST_CHECK enum sp_status sp_shard_file_compare(const char *path,
+                                                   const struct sp_shard_done *done, bool *same,
+                                                   struct sp_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,23 +1,23 @@
 #include "sink.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
-#include <zstd.h>
 
+#include "archive.h"
 #include "file.h"
+#include "frame_writer.h"
 
-enum { block = 128 * 1024, zstd_level = 3, gzip_level = 6 };
+enum { block = 128 * 1024, gzip_level = 6 };
 
 struct sp_sink {
   int fd;
-  char *path;      /* owned; for messages, and the name in the end */
-  char *temporary; /* owned; NULL: written in place */
-  ZSTD_CCtx *zstd;
+  char *path;              /* owned; for messages, and the name in the end */
+  struct sp_buf temporary; /* its name until then; empty: written in place */
+  struct sp_frame_writer *zstd;
   z_stream *gzip;
   char out[block];
 };
@@ -39,31 +39,16 @@ static enum sp_status start_gzip(struct sp_sink *sink, struct sp_error *err) {
   return sp_fail_memory(err, 0);
 }
 
-static enum sp_status start_zstd(struct sp_sink *sink, struct sp_error *err) {
-  sink->zstd = ZSTD_createCCtx();
-  if (!sink->zstd ||
-      ZSTD_isError(ZSTD_CCtx_setParameter(sink->zstd, ZSTD_c_compressionLevel, zstd_level)) ||
-      ZSTD_isError(ZSTD_CCtx_setParameter(sink->zstd, ZSTD_c_checksumFlag, 1))) {
-    return sp_fail_memory(err, 0);
-  }
-  return SP_OK;
-}
-
 static enum sp_status open_file(struct sp_sink *sink, struct sp_error *err) {
   struct stat info;
-  const char *name = sink->path;
   if (strcmp(sink->path, "-") == 0) {
     sink->fd = STDOUT_FILENO;
     return SP_OK;
   }
   if (stat(sink->path, &info) != 0 || S_ISREG(info.st_mode)) {
-    if (asprintf(&sink->temporary, "%s.tmp.%ld", sink->path, (long)getpid()) < 0) {
-      sink->temporary = NULL;
-      return sp_fail_memory(err, 0);
-    }
-    name = sink->temporary;
+    return sp_file_create_beside(sink->path, &sink->temporary, &sink->fd, err);
   }
-  sink->fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  sink->fd = open(sink->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   return sink->fd >= 0 ? SP_OK : sp_fail_errno(err, SP_EIO, "cannot create %s", sink->path);
 }
 
@@ -76,7 +61,7 @@ enum sp_status sp_sink_open(const char *path, struct sp_sink **out, struct sp_er
   sink->path = strdup(path);
   enum sp_status status = sink->path ? open_file(sink, err) : sp_fail_memory(err, 0);
   if (status == SP_OK && ends_with(path, ".zst")) {
-    status = start_zstd(sink, err);
+    status = sp_frame_writer_create(sink->fd, sink->path, SP_RECORD_CEILING, &sink->zstd, err);
   } else if (status == SP_OK && ends_with(path, ".gz")) {
     status = start_gzip(sink, err);
   }
@@ -90,17 +75,8 @@ enum sp_status sp_sink_open(const char *path, struct sp_sink **out, struct sp_er
 
 static enum sp_status write_zstd(struct sp_sink *sink, const void *data, size_t len, bool end,
                                  struct sp_error *err) {
-  ZSTD_inBuffer in = {data, len, 0};
-  size_t left;
-  do {
-    ZSTD_outBuffer out = {sink->out, sizeof sink->out, 0};
-    left = ZSTD_compressStream2(sink->zstd, &out, &in, end ? ZSTD_e_end : ZSTD_e_continue);
-    if (ZSTD_isError(left)) {
-      return sp_fail(err, SP_EIO, "cannot compress %s: %s", sink->path, ZSTD_getErrorName(left));
-    }
-    SP_TRY(sp_file_write_all(sink->fd, sink->out, out.pos, sink->path, err));
-  } while (end ? left > 0 : in.pos < in.size);
-  return SP_OK;
+  return end ? sp_frame_writer_finish(sink->zstd, NULL, err)
+             : sp_frame_writer_write(sink->zstd, data, len, err);
 }
 
 /* zlib counts in 32 bits. */
@@ -145,26 +121,25 @@ static void release(struct sp_sink *sink) {
   if (sink->fd >= 0 && sink->fd != STDOUT_FILENO) {
     close(sink->fd);
   }
-  ZSTD_freeCCtx(sink->zstd);
+  sp_frame_writer_destroy(sink->zstd);
   if (sink->gzip) {
     deflateEnd(sink->gzip);
   }
   free(sink->gzip);
   free(sink->path);
-  free(sink->temporary);
+  sp_buf_release(&sink->temporary);
   free(sink);
 }
 
 static enum sp_status publish(struct sp_sink *sink, struct sp_error *err) {
-  if (!sink->temporary) {
+  if (sink->temporary.len == 0) {
     return SP_OK;
   }
   if (fsync(sink->fd) != 0) {
-    return sp_fail_errno(err, SP_EIO, "cannot sync %s", sink->temporary);
+    return sp_fail_errno(err, SP_EIO, "cannot sync %s", sink->temporary.data);
   }
-  SP_TRY(sp_file_rename(sink->temporary, sink->path, err));
-  free(sink->temporary);
-  sink->temporary = NULL; /* nothing to remove any more */
+  SP_TRY(sp_file_rename(sink->temporary.data, sink->path, err));
+  sp_buf_clear(&sink->temporary); /* nothing to remove any more */
   return SP_OK;
 }
 
@@ -181,8 +156,8 @@ void sp_sink_discard(struct sp_sink *sink) {
   if (!sink) {
     return;
   }
-  if (sink->temporary) {
-    unlink(sink->temporary);
+  if (sink->fd >= 0 && sink->temporary.len > 0) {
+    unlink(sink->temporary.data);
   }
   release(sink);
 }

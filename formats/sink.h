@@ -1,8 +1,8 @@
 /* sink.h - bytes of an output file, compressed on the way: the other end of source.h.
  *
- * The name decides: .zst is written as one zstd frame with a checksum, .gz as one gzip member
- * without a time, anything else plain; "-" is standard output, plain.  A file appears under its name
- * only when it is whole and on the disk: until then it is NAME.tmp.PID.  What is no regular file (a
+ * The name decides: .zst is written as zstd frames of lines with a seek table (frame_writer.h), .gz as one
+ * gzip member without a time, anything else plain; "-" is standard output, plain.  A file appears under its name
+ * only when it is whole and on the disk: until then it is NAME.tmp.N (file.h).  What is no regular file (a
  * pipe, /dev/null) is written as it goes.
  *
  * Flow       open; write; close, or discard.

@@ -13,14 +13,22 @@
 #include "checked.h"
 
 enum { least_block = 512, most_block = 128 * 1024 };
+enum { anchor_step = 32 * 1024 }; /* raw bytes between anchors: bounds their number in a window */
 
 enum packing { packing_unknown, packing_plain, packing_zstd, packing_gzip };
+
+/* What decoding can begin at: a frame, a member, or a plain file's first byte. */
+struct anchor {
+  uint64_t stored; /* its offset in the file */
+  uint64_t raw;    /* bytes produced before it */
+};
 
 struct sp_source {
   char *path;
   int fd;         /* -1: memory */
   uint64_t stamp; /* of the file when it was opened */
   bool owns_fd;
+  bool seekable, moved;
   struct sp_text memory;
   XXH3_state_t *hash;
 
@@ -40,6 +48,12 @@ struct sp_source {
   size_t window_at;
   bool end; /* the decompressed stream has nothing more for the window */
   uint64_t line_number;
+  struct sp_source_place line_place; /* of the last line */
+  uint64_t read_at;                  /* where the last read began, as `produced` counts */
+
+  uint64_t produced;      /* decompressed bytes since the source was opened or moved */
+  struct anchor *anchors; /* (n_anchors) the last one before the next byte, those in the window */
+  size_t n_anchors, anchors_capacity;
 };
 
 void sp_source_close(struct sp_source *source) {
@@ -56,6 +70,7 @@ void sp_source_close(struct sp_source *source) {
   XXH3_freeState(source->hash);
   sp_buf_release(&source->window);
   free(source->stored);
+  free(source->anchors);
   free(source->path);
   free(source);
 }
@@ -102,6 +117,7 @@ enum sp_status sp_source_open(const char *path, struct sp_source **out, struct s
     return status;
   }
   source->owns_fd = !standard_input;
+  source->seekable = !standard_input && lseek(source->fd, 0, SEEK_CUR) == 0;
   struct stat info;
   source->stamp = fstat(source->fd, &info) == 0 ? stamp_of(&info) : 0;
   *out = source;
@@ -113,6 +129,7 @@ enum sp_status sp_source_open_memory(const char *name, struct sp_text bytes, str
   size_t block = sp_max_size(least_block, sp_min_size(bytes.len, most_block));
   SP_TRY(create(name, block, out, err));
   (*out)->memory = bytes;
+  (*out)->seekable = true;
   return SP_OK;
 }
 
@@ -120,11 +137,10 @@ enum sp_status sp_source_open_memory(const char *name, struct sp_text bytes, str
 static enum sp_status read_stored(struct sp_source *source, unsigned char *data, size_t capacity,
                                   size_t *got, struct sp_error *err) {
   if (source->fd < 0) {
-    *got = sp_min_size(capacity, source->memory.len);
+    size_t len = source->memory.len, at = source->offset < len ? (size_t)source->offset : len;
+    *got = sp_min_size(capacity, len - at);
     if (*got > 0) {
-      memcpy(data, source->memory.data, *got);
-      source->memory.data += *got;
-      source->memory.len -= *got;
+      memcpy(data, source->memory.data + at, *got);
     }
     return SP_OK;
   }
@@ -155,7 +171,9 @@ static enum sp_status fill_stored(struct sp_source *source, struct sp_error *err
     source->stored_end = true;
     return SP_OK;
   }
-  XXH3_128bits_update(source->hash, source->stored + source->stored_len, got);
+  if (!source->moved) {
+    XXH3_128bits_update(source->hash, source->stored + source->stored_len, got);
+  }
   source->stored_len += got;
   source->offset += got;
   return SP_OK;
@@ -203,6 +221,66 @@ static enum sp_status start(struct sp_source *source, struct sp_error *err) {
     source->gzip_ready = inflateInit2(&source->gzip, 15 + 16) == Z_OK;
     return source->gzip_ready ? SP_OK : sp_fail_memory(err, (size_t)1 << 15);
   }
+  return SP_OK;
+}
+
+/* Of the next byte, in bytes produced. */
+static uint64_t raw_position(const struct sp_source *source) {
+  return source->produced - (source->window.len - source->window_at);
+}
+
+/* Of byte `at`, as `produced` counts. */
+static struct sp_source_place place_of(const struct sp_source *source, uint64_t at) {
+  size_t n = source->n_anchors;
+  while (n > 0 && source->anchors[n - 1].raw > at) {
+    n--;
+  }
+  if (n == 0) {
+    return (struct sp_source_place){stored_offset(source), 0, source->line_number};
+  }
+  uint64_t stored = source->anchors[n - 1].stored, raw = at - source->anchors[n - 1].raw;
+  bool plain = source->packing == packing_plain; /* where decoding can begin at every byte */
+  return (struct sp_source_place){plain ? stored + raw : stored, plain ? 0 : raw,
+                                  source->line_number};
+}
+
+/* Of the next byte. */
+static struct sp_source_place here(const struct sp_source *source) {
+  return place_of(source, raw_position(source));
+}
+
+/* Drops the anchors that lie behind the one before the next byte. */
+static void drop_anchors(struct sp_source *source) {
+  uint64_t at = raw_position(source);
+  size_t passed = 0;
+  while (passed + 1 < source->n_anchors && source->anchors[passed + 1].raw <= at) {
+    passed++;
+  }
+  if (passed > 0) {
+    source->n_anchors -= passed;
+    memmove(source->anchors, source->anchors + passed, source->n_anchors * sizeof *source->anchors);
+  }
+}
+
+/* Decoding can begin at the next stored byte. */
+static enum sp_status add_anchor(struct sp_source *source, struct sp_error *err) {
+  size_t n = source->n_anchors;
+  bool needed = n == 0 || (source->packing != packing_plain &&
+                           source->produced - source->anchors[n - 1].raw >= anchor_step);
+  if (!needed) {
+    return SP_OK;
+  }
+  drop_anchors(source);
+  if (source->n_anchors == source->anchors_capacity) {
+    size_t capacity = sp_max_size(16, 2 * source->anchors_capacity);
+    struct anchor *anchors = realloc(source->anchors, sp_mul_sat(capacity, sizeof *anchors));
+    if (!anchors) {
+      return sp_fail_memory(err, sp_mul_sat(capacity, sizeof *anchors));
+    }
+    source->anchors = anchors;
+    source->anchors_capacity = capacity;
+  }
+  source->anchors[source->n_anchors++] = (struct anchor){stored_offset(source), source->produced};
   return SP_OK;
 }
 
@@ -266,6 +344,9 @@ static enum sp_status produce(struct sp_source *source, char *data, size_t capac
     if (starved && !source->in_frame) {
       return SP_OK;
     }
+    if (!source->in_frame) {
+      SP_TRY(add_anchor(source, err));
+    }
     switch (source->packing) {
       case packing_zstd:
         SP_TRY(produce_zstd(source, data, capacity, got, err));
@@ -278,6 +359,7 @@ static enum sp_status produce(struct sp_source *source, char *data, size_t capac
         break;
     }
     if (*got > 0) {
+      source->produced += *got;
       return SP_OK;
     }
     if (starved && source->in_frame) {
@@ -307,6 +389,7 @@ static enum sp_status fill_window(struct sp_source *source, struct sp_error *err
 enum sp_status sp_source_read(struct sp_source *source, void *data, size_t capacity, size_t *got,
                               struct sp_error *err) {
   size_t kept = source->window.len - source->window_at;
+  source->read_at = raw_position(source);
   *got = sp_min_size(kept, capacity);
   if (*got > 0) {
     memcpy(data, source->window.data + source->window_at, *got);
@@ -369,6 +452,7 @@ enum sp_status sp_source_line(struct sp_source *source, size_t ceiling, struct s
   const char *data = source->window.data + source->window_at;
   size_t len = end - source->window_at;
   bool ended = end < source->window.len;
+  source->line_place = here(source);
   source->window_at = end + ended;
   source->line_number++;
   *line = (struct sp_text){data, len - (ended && len > 0 && data[len - 1] == '\r')};
@@ -377,6 +461,80 @@ enum sp_status sp_source_line(struct sp_source *source, size_t ceiling, struct s
 
 uint64_t sp_source_line_number(const struct sp_source *source) {
   return source->line_number;
+}
+
+bool sp_source_seekable(const struct sp_source *source) {
+  return source->seekable;
+}
+
+struct sp_source_place sp_source_line_place(const struct sp_source *source) {
+  return source->line_place;
+}
+
+struct sp_source_place sp_source_read_place(const struct sp_source *source, size_t offset) {
+  return place_of(source, source->read_at + offset);
+}
+
+static enum sp_status fail_ends_before(const struct sp_source *source, struct sp_error *err) {
+  return sp_fail(err, SP_EINPUT, "%s: ends before the place that is wanted: not the file it was",
+                 source->path);
+}
+
+/* Makes `stored` the next stored byte, at which decoding begins. */
+static enum sp_status move(struct sp_source *source, uint64_t stored, struct sp_error *err) {
+  if (stored > INT64_MAX) {
+    return fail_ends_before(source, err);
+  }
+  if (source->fd >= 0 && lseek(source->fd, (off_t)stored, SEEK_SET) < 0) {
+    return errno == EINVAL ? fail_ends_before(source, err) /* longer than any file can be */
+                           : sp_fail_errno(err, SP_EIO, "cannot seek in %s", source->path);
+  }
+  if (source->zstd) {
+    ZSTD_DCtx_reset(source->zstd, ZSTD_reset_session_only);
+  }
+  source->offset = stored;
+  source->stored_at = source->stored_len = 0;
+  source->window_at = source->window.len = 0;
+  source->produced = 0;
+  source->n_anchors = 0;
+  source->stored_end = source->in_frame = source->end = false;
+  return SP_OK;
+}
+
+/* Passes `bytes` decompressed bytes, behind which there must be one more. */
+static enum sp_status pass_raw(struct sp_source *source, uint64_t bytes, struct sp_error *err) {
+  for (;;) {
+    size_t kept = source->window.len - source->window_at;
+    size_t step = bytes < kept ? (size_t)bytes : kept;
+    source->window_at += step;
+    bytes -= step;
+    if (step < kept) {
+      return SP_OK;
+    }
+    if (source->end) {
+      return fail_ends_before(source, err);
+    }
+    SP_TRY(fill_window(source, err));
+  }
+}
+
+enum sp_status sp_source_seek(struct sp_source *source, const struct sp_source_place *place,
+                              struct sp_error *err) {
+  if (!source->seekable) {
+    return sp_fail(err, SP_EUSAGE, "%s can only be read from its start", source->path);
+  }
+  if (source->packing == packing_unknown) {
+    SP_TRY(start(source, err)); /* the file's first bytes tell, not those of the place */
+  }
+  struct sp_source_place now = here(source);
+  bool on_the_way = !source->end && now.stored == place->stored && now.raw <= place->raw;
+  source->moved = true;
+  if (!on_the_way) {
+    SP_TRY(move(source, place->stored, err));
+  }
+  SP_TRY(pass_raw(source, on_the_way ? place->raw - now.raw : place->raw, err));
+  source->line_number = place->line;
+  return SP_OK;
 }
 
 uint64_t sp_source_opened_stamp(const struct sp_source *source) {
@@ -389,6 +547,10 @@ const char *sp_source_path(const struct sp_source *source) {
 
 enum sp_status sp_source_digest(struct sp_source *source, struct sp_file_digest *digest,
                                 struct sp_error *err) {
+  if (source->moved) {
+    return sp_fail(err, SP_EUSAGE, "%s was not read from its start: it has no digest",
+                   source->path);
+  }
   while (!source->stored_end) {
     source->stored_at = source->stored_len;
     SP_TRY(fill_stored(source, err));

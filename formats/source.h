@@ -4,7 +4,7 @@
  * input ("-") or memory as one stream; concatenated frames and members are one stream, skippable
  * frames are skipped.  It hashes the file's own (compressed) bytes while reading.
  *
- * Flow       open; peek, skip_bom; read or line until the end; digest; close.
+ * Flow       open; peek, skip_bom; read or line until the end; digest; close. seek at any time.
  * Memory     bounded: a stored block, the longest line, and for zstd a window of at most 128 MiB.
  * Errors     SP_EIO when the file cannot be opened or read; SP_EINPUT with path and byte offset
  *            when the compressed data is corrupt or ends early.
@@ -47,6 +47,27 @@ SP_MUST_CHECK enum sp_status sp_source_line(struct sp_source *source, size_t cei
                                             struct sp_error *err);
 /* The line number of the last line handed out, from 1. */
 uint64_t sp_source_line_number(const struct sp_source *source);
+
+/* Where a line, or any byte, stands. Decoding can start at any zstd frame, gzip member or plain byte; of small frames not
+ * every one is used, so `raw` may go over several of them. */
+struct sp_source_place {
+  uint64_t stored; /* offset in the file that decoding begins at */
+  uint64_t raw;    /* decompressed bytes from there to it */
+  uint64_t line;   /* lines of the file before it */
+};
+/* Whether seek can be had: of regular files and memory, not of standard input. */
+bool sp_source_seekable(const struct sp_source *source);
+/* Of the last line handed out. */
+struct sp_source_place sp_source_line_place(const struct sp_source *source);
+/* Of the byte `offset` of what the last read gave; its `line` counts the lines handed out. */
+struct sp_source_place sp_source_read_place(const struct sp_source *source, size_t offset);
+/* Makes the line, or byte, at that place of an equal file the next one.  Decompresses from place->stored, or from
+ * where the source is when that is on the way. SP_EINPUT when the file ends before that, or has no frame
+ * there; SP_EUSAGE when it cannot be had. */
+SP_MUST_CHECK enum sp_status sp_source_seek(struct sp_source *source,
+                                            const struct sp_source_place *place,
+                                            struct sp_error *err);
+
 /* For messages: the path, or "(standard input)". */
 const char *sp_source_path(const struct sp_source *source);
 
@@ -64,7 +85,7 @@ uint64_t sp_source_stamp(const char *path);
 uint64_t sp_source_opened_stamp(const struct sp_source *source);
 
 /* Reads what is left of the file's bytes, without decompressing them, and gives the digest of all
- * of them. The source is at its end afterwards. */
+ * of them. The source is at its end afterwards. SP_EUSAGE after a seek. */
 SP_MUST_CHECK enum sp_status sp_source_digest(struct sp_source *source,
                                               struct sp_file_digest *digest, struct sp_error *err);
 

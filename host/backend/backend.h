@@ -145,12 +145,20 @@ struct sp_schedule_args {
 
 enum { SP_MAX_DEVICES = 64, SP_DEVICE_LINE = 160 };
 
+/* A device as this process numbers it, and as all processes of the host know it. */
+struct sp_device_identity {
+  uint64_t id;   /* that of no other device */
+  size_t number; /* for --device */
+};
+
 struct sp_backend {
   const char *name;
   const struct sp_train_backend *train; /* NULL: models cannot be trained on it */
 
   /* Describes the usable devices, a line each, at most `room`; returns how many. Never fails. */
   size_t (*list)(char (*lines)[SP_DEVICE_LINE], size_t room);
+  /* Optional: which the usable devices are, at most `room`; returns how many. Never fails. */
+  size_t (*identify)(struct sp_device_identity *out, size_t room);
   /* Opens the devices that `spec` names, what stands after the colon of --device ("": all of them),
    * all of one type; *n of them, at most `room`. None stays open on failure. */
   enum sp_status (*open)(const char *spec, enum sp_compute compute, struct sp_device **out,
@@ -253,6 +261,10 @@ struct sp_backend {
 
 /* The backends of this build, CPU first; *count of them. */
 const struct sp_backend *const *sp_backend_list(size_t *count);
+/* The name of the backend that `device` asks for, whether this build has it and this machine a device for it or
+ * not; *name NULL for "auto". */
+SP_MUST_CHECK enum sp_status sp_backend_name_of(const char *device, const char **name,
+                                                struct sp_error *err);
 /* "cpu", "cuda", "cuda:0,2", "auto": the backend and, in *spec, what follows the colon. */
 SP_MUST_CHECK enum sp_status sp_backend_find(const char *device, const struct sp_backend **out,
                                              const char **spec, struct sp_error *err);

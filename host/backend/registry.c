@@ -29,6 +29,15 @@ static const struct sp_backend *choose_backend(void) {
   return backends[i];
 }
 
+static enum sp_status fail_unknown(const char *device, struct sp_error *err) {
+#ifdef SP_HAVE_CUDA
+  const char *known = "auto, cpu, cuda";
+#else
+  const char *known = "auto, cpu";
+#endif
+  return sp_fail(err, SP_EUSAGE, "unknown device '%s'; this build knows %s", device, known);
+}
+
 enum sp_status sp_backend_find(const char *device, const struct sp_backend **out, const char **spec,
                                struct sp_error *err) {
   size_t len = strcspn(device, ":");
@@ -48,10 +57,5 @@ enum sp_status sp_backend_find(const char *device, const struct sp_backend **out
   if (len == 4 && memcmp(device, "cuda", len) == 0) {
     return sp_fail(err, SP_EDEVICE, "device '%s': this build has no CUDA", device);
   }
-#ifdef SP_HAVE_CUDA
-  const char *known = "auto, cpu, cuda";
-#else
-  const char *known = "auto, cpu";
-#endif
-  return sp_fail(err, SP_EUSAGE, "unknown device '%s'; this build knows %s", device, known);
+  return fail_unknown(device, err);
 }

@@ -4,6 +4,7 @@
 #include "backend.h"
 #include "commands.h"
 #include "machine.h"
+#include "mpi_ranks.h"
 #include "output.h"
 
 struct env_args {
@@ -45,6 +46,7 @@ static void print_table(const struct sp_machine *machine, const struct sp_cpu_fa
   for (int i = 0; i < SP_N_LIBRARIES; i++) {
     sp_row(libraries[i].name, "%s", libraries[i].version);
   }
+  sp_row("mpi", "%s", sp_ranks_library() ? sp_ranks_library() : "none");
   sp_row("processor", "%s", *machine->cpu ? machine->cpu : "unknown");
   sp_row("features", "%s", *machine->features ? machine->features : "unknown");
   sp_row("kernels", "%s", facts->isa);
@@ -62,6 +64,8 @@ static json_t *build_json(void) {
   json_object_set_new(build, "compiler", sp_json_text(sp_build_compiler()));
   json_object_set_new(build, "type", sp_json_text(sp_build_type()));
   json_object_set_new(build, "sanitizers", sp_json_text(sp_build_sanitizers()));
+  json_object_set_new(build, "mpi",
+                      sp_ranks_library() ? sp_json_text(sp_ranks_library()) : json_null());
   return build;
 }
 

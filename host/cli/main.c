@@ -10,8 +10,9 @@
 #include "commands.h"
 #include "output.h"
 
+/* An empty message was said already, by the command or by another rank of its job. */
 static int finish(enum sp_status status, const struct sp_error *err) {
-  if (status != SP_OK) {
+  if (status != SP_OK && *err->message) {
     sp_say("%s", err->message);
   }
   return sp_status_exit_code(status);
@@ -19,9 +20,11 @@ static int finish(enum sp_status status, const struct sp_error *err) {
 
 /* A usage error ends with the place to read on. */
 static int finish_usage(const struct sp_command *command, const struct sp_error *err) {
-  sp_say("%s", err->message);
-  fprintf(stderr, "secondpass: see `secondpass help%s%s`\n", *command->name ? " " : "",
-          command->name);
+  if (*err->message) {
+    sp_say("%s", err->message);
+    fprintf(stderr, "secondpass: see `secondpass help%s%s`\n", *command->name ? " " : "",
+            command->name);
+  }
   return sp_status_exit_code(SP_EUSAGE);
 }
 
@@ -43,6 +46,9 @@ static int run_command(const struct sp_command *command, int argc, char **argv) 
     return finish(sp_fail_memory(&err, command->values_bytes), &err);
   }
   enum sp_status status = sp_options_parse(command, argc, argv, values, &operands, &help, &err);
+  if (status == SP_EUSAGE && command->misused) {
+    command->misused(&err);
+  }
   if (status == SP_OK && help) {
     sp_help_print(command);
   } else if (status == SP_OK) {

@@ -158,10 +158,13 @@ static enum sp_status parse_real(const struct sp_opt *option, const char *value,
                                  struct sp_error *err) {
   struct sp_text text = {value, strlen(value)};
   bool good = sp_number_parse(text, out) && (*out > 0 || (option->zero && *out == 0));
-  if (!good || *out > (double)option->max) {
-    return sp_fail(err, SP_EUSAGE, "--%s: '%s' is not a number %s %llu", option->name, value,
-                   option->zero ? "from 0 to" : "over 0 and up to",
-                   (unsigned long long)option->max);
+  if (!good || *out < (double)option->min || *out > (double)option->max) {
+    bool from = option->zero || option->min > 0;
+    return from ? sp_fail(err, SP_EUSAGE, "--%s: '%s' is not a number from %llu to %llu",
+                          option->name, value, (unsigned long long)option->min,
+                          (unsigned long long)option->max)
+                : sp_fail(err, SP_EUSAGE, "--%s: '%s' is not a number over 0 and up to %llu",
+                          option->name, value, (unsigned long long)option->max);
   }
   *out += 0.0; /* -0 is 0 */
   return SP_OK;

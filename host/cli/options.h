@@ -21,7 +21,7 @@ enum sp_opt_kind {
   SP_OPT_LIST,   /* const char *; some of `choices`, comma-separated */
   SP_OPT_SIZE,   /* size_t in [min, max] */
   SP_OPT_U64,    /* uint64_t in [min, max] */
-  SP_OPT_REAL    /* double, over 0 and at most max */
+  SP_OPT_REAL    /* double, over 0, at least min and at most max */
 };
 
 struct sp_opt {
@@ -64,6 +64,9 @@ struct sp_command {
   const char *operand_choices; /* as an option's; NULL: any operand */
   enum sp_status (*run)(const void *values, const struct sp_operands *operands,
                         struct sp_error *err);
+  /* Optional: gets the error of options that could not be read, which is said afterwards unless it was
+   * emptied. */
+  void (*misused)(struct sp_error *err);
 };
 
 /* The options of all groups in order, then sp_opt_help, then NULL. */

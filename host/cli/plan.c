@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "output.h"
+#include "plan_described.h"
 #include "progress.h"
 #include "score_args.h"
 
@@ -46,7 +47,7 @@ static bool is_bound(const struct sp_plan_summary *plan, const struct sp_count_n
                                name->offset == offsetof(struct sp_counts, scored_rows));
 }
 
-static void print_counts(const struct sp_plan_summary *plan) {
+void sp_plan_print_counts(const struct sp_plan_summary *plan) {
   for (size_t i = 0; i < sp_n_count_names; i++) {
     const struct sp_count_name *name = &sp_count_names[i];
     char label[48];
@@ -56,7 +57,7 @@ static void print_counts(const struct sp_plan_summary *plan) {
 }
 
 static void print_table(const struct sp_plan_summary *plan) {
-  print_counts(plan);
+  sp_plan_print_counts(plan);
   sp_row("longest hypothesis", "%s tokens; the model takes %s",
          sp_number(plan->longest_tokens).text, sp_number(plan->max_tokens).text);
   sp_row("matrix products", "%s%.4g FLOP", plan->nodes_bound ? "at most " : "", plan->counts.flops);
@@ -79,8 +80,8 @@ static void print_table(const struct sp_plan_summary *plan) {
   }
 }
 
-static json_t *plan_json(const struct sp_plan_summary *plan, enum sp_status status,
-                         const struct sp_error *err) {
+json_t *sp_plan_json(const struct sp_plan_summary *plan, enum sp_status status,
+                     const struct sp_error *err) {
   json_t *object = sp_json_begin("plan", status, err);
   json_object_set_new(object, "format", sp_json_text(plan->format));
   json_object_set_new(object, "dtype", sp_json_text(plan->dtype));
@@ -110,7 +111,7 @@ static enum sp_status show_plan(const struct sp_score_args *args, struct plan_vi
                                 struct sp_error *err) {
   if (args->json) {
     struct sp_error lost;
-    json_t *object = plan_json(plan, status, err);
+    json_t *object = sp_plan_json(plan, status, err);
     if (view->names) {
       json_object_set(object, "list", view->names);
     }
@@ -124,9 +125,30 @@ static enum sp_status show_plan(const struct sp_score_args *args, struct plan_vi
   return status;
 }
 
+/* What goes with --describe, and what only with it. */
+static enum sp_status check_describe(const struct sp_score_args *args,
+                                     const struct sp_operands *operands, struct sp_error *err) {
+  const struct sp_describe *describe = &args->describe;
+  if (!describe->path && (describe->devices || describe->device_flops > 0)) {
+    return sp_fail(err, SP_EUSAGE, "--%s needs --describe FILE",
+                   describe->devices ? "devices" : "device-flops");
+  }
+  if (describe->path && operands->n > 0) {
+    return sp_fail(err, SP_EUSAGE, "--describe takes the place of archives: '%s' is too much",
+                   operands->items[0]);
+  }
+  return describe->path && args->list
+             ? sp_fail(err, SP_EUSAGE, "--list does not go with --describe: nothing is read")
+             : SP_OK;
+}
+
 static enum sp_status run_plan(const void *values, const struct sp_operands *operands,
                                struct sp_error *err) {
   const struct sp_score_args *args = values;
+  SP_TRY(check_describe(args, operands, err));
+  if (args->describe.path) {
+    return sp_plan_show_described(args, err);
+  }
   struct plan_view view = {.names = args->list ? json_array() : NULL};
   struct sp_score_options options = args->options;
   options.archives = operands->items;
@@ -156,7 +178,8 @@ static const struct sp_opt_group *const groups[] = {&sp_score_what, &sp_score_wo
 const struct sp_command sp_command_plan = {
     .name = "plan",
     .summary = "says what scoring would take, without scoring",
-    .example = "secondpass plan --model bert-base-uncased --method pll dev.jsonl.zst",
+    .example = "secondpass plan --model bert-base-uncased --method pll dev.jsonl.zst\n"
+               "secondpass plan --model bert-base-uncased --describe billion.json --devices 1024",
     .usage = "--model DIR [OPTIONS] ARCHIVE...",
     .description =
         "Reads and checks the archives and the model as `score` does, counts what would be "
@@ -166,7 +189,11 @@ const struct sp_command sp_command_plan = {
         "schedulers decide is known only when scoring: nodes, rows of a head and FLOP are then the "
         "most that they can come to (with --json, nodes_bound is true). Speed is counted in the "
         "same FLOP, on batches as the schedulers have them, so that the time is no bound. Nothing is written: the options are those of `score`, and --out "
-        "may be left out.",
+        "may be left out.\n"
+        "With --describe the archive need not exist: a JSON file says how many utterances it has, "
+        "of how many hypotheses and which lengths (FORMATS.md). Counts are arithmetic; speeds and "
+        "bytes are measured on a few thousand generated hypotheses. Hours are of devices that "
+        "never wait; the pass that validates, by the --threads of one worker, comes before.",
     .groups = groups,
     .values_bytes = sizeof(struct sp_score_args),
     .max_operands = SIZE_MAX,

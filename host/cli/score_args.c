@@ -147,7 +147,7 @@ static const struct sp_opt work[] = {
      .argument = "N",
      .min = 1,
      .max = UINT32_MAX,
-     .fallback = "about 100,000 tokens a shard",
+     .fallback = "about 100,000 tokens a shard, in archives of over 6.5 billion up to 1.6 million",
      .help = "utterances of a shard, the unit that a resumed run keeps"},
     {.name = "without",
      .kind = SP_OPT_LIST,
@@ -227,6 +227,27 @@ static const struct sp_opt plan_output[] = {
      .offset = FIELD(list),
      .help = "name every hypothesis that is empty, too long or a duplicate: a line of what, id and "
              "rank, parted by tabs, after the table"},
+    {.name = "describe",
+     .kind = SP_OPT_TEXT,
+     .offset = FIELD(describe.path),
+     .argument = "FILE",
+     .help = "plan the archive that this JSON file describes, and read none: also its storage, and the "
+             "memory and time of the worker that validates it"},
+    {.name = "devices",
+     .kind = SP_OPT_SIZE,
+     .offset = FIELD(describe.devices),
+     .argument = "N",
+     .min = 1,
+     .max = 1000000,
+     .fallback = "those of --device",
+     .help = "with --describe: how many devices are to score"},
+    {.name = "device-flops",
+     .kind = SP_OPT_REAL,
+     .offset = FIELD(describe.device_flops),
+     .argument = "F",
+     .max = (uint64_t)1 << 60,
+     .fallback = "measured here, on --device",
+     .help = "with --describe: FLOP/s that one device comes to; no device is opened then"},
 };
 const struct sp_opt_group sp_plan_output = {"Plan", plan_output,
                                             sizeof plan_output / sizeof *plan_output};
@@ -293,7 +314,7 @@ void sp_counts_say(const struct sp_counts *counts) {
 }
 
 /* A handler can only reach file scope. */
-static volatile sig_atomic_t stop_requested;
+static volatile sig_atomic_t stop_requested, stop_last = 1;
 static volatile time_t stop_time;
 
 /* timeout(1) and shells signal the process and then its group: two signals at once are one wish. */
@@ -301,10 +322,13 @@ static void on_stop(int number) {
   enum { patience = 2 };
   struct timespec now = {0};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  if (!stop_requested) {
+  if (stop_requested && now.tv_sec - stop_time < patience) {
+    return;
+  }
+  if (stop_requested < stop_last) {
     stop_time = now.tv_sec;
-    stop_requested = 1;
-  } else if (now.tv_sec - stop_time >= patience) {
+    stop_requested = stop_requested + 1;
+  } else {
     signal(number, SIG_DFL);
     raise(number);
   }
@@ -315,5 +339,10 @@ const volatile int *sp_stop_on_signals(void) {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGUSR1, &action, NULL);
   return &stop_requested;
+}
+
+void sp_stop_has_grace(void) {
+  stop_last = 2;
 }

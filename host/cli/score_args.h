@@ -5,12 +5,15 @@
 #include <jansson.h>
 
 #include "options.h"
+#include "part_args.h"
 
 struct sp_score_args {
   struct sp_score_options options; /* strings point into argv */
   const char *progress;            /* NULL: auto */
   bool json;
   bool list; /* plan */
+  struct sp_describe describe; /* plan */
+  struct sp_part_args part;    /* score */
 };
 
 /* choices of --format and --method */
@@ -36,8 +39,10 @@ json_t *sp_counts_json(const struct sp_counts *counts);
  * for what else looks odd. */
 void sp_counts_say(const struct sp_counts *counts);
 
-/* SIGINT and SIGTERM set the int behind the result; another one, two seconds later or more, ends the
- * process at once. System calls that they interrupt are not restarted. */
+/* SIGINT, SIGTERM and SIGUSR1 set the int behind the result to 1; another one, two seconds later or more,
+ * ends the process at once. System calls that they interrupt are not restarted. */
 const volatile int *sp_stop_on_signals(void);
+/* From now on the second sets it to 2, and the third ends the process: for work with a grace. */
+void sp_stop_has_grace(void);
 
 #endif

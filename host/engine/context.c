@@ -6,6 +6,7 @@
 #include "checked.h"
 #include "forward.h"
 #include "mask_rule.h"
+#include "model_share.h"
 
 static enum sp_status check_vocabulary(const struct sp_settings *settings,
                                        const struct sp_context *context, struct sp_error *err) {
@@ -181,6 +182,7 @@ enum sp_status sp_context_set_mask(struct sp_context *context, const struct sp_s
 
 /* What tells tokens and masks. */
 static enum sp_status open_text(const struct sp_settings *settings, struct sp_context *out,
+                                const struct sp_folder *folder,
                                 const struct sp_checkpoint *checkpoint, struct sp_error *err) {
   out->config = checkpoint->config;
   memcpy(out->model_hash, checkpoint->hash, sizeof out->model_hash);
@@ -189,15 +191,16 @@ static enum sp_status open_text(const struct sp_settings *settings, struct sp_co
   out->negate_cls =
       settings->cls_sign == SP_SIGN_COST ||
       (settings->cls_sign == SP_SIGN_AUTO && checkpoint->config.score_kind == SP_SCORE_COST);
-  SP_TRY(sp_tokenizer_open(settings->options->model, &out->tokenizer, err));
-  SP_TRY(sp_checkpoint_check_unchanged(checkpoint, settings->options->model, err));
-  return check_vocabulary(settings, out, err);
+  SP_TRY(sp_tokenizer_open_in(folder, &out->tokenizer, err));
+  SP_TRY(sp_checkpoint_check_unchanged(checkpoint, folder, err));
+  SP_TRY(check_vocabulary(settings, out, err));
+  return check_heads(settings, checkpoint, sp_tokenizer_get_info(out->tokenizer), err);
 }
 
 static enum sp_status open_model(const struct sp_settings *settings, struct sp_context *out,
+                                 const struct sp_folder *folder,
                                  const struct sp_checkpoint *checkpoint, struct sp_error *err) {
-  SP_TRY(open_text(settings, out, checkpoint, err));
-  SP_TRY(check_heads(settings, checkpoint, sp_tokenizer_get_info(out->tokenizer), err));
+  SP_TRY(open_text(settings, out, folder, checkpoint, err));
   warn_of_cls(settings, out);
   SP_TRY(open_devices(settings, out, err));
   if (out->config.head_dim > out->devices[0]->max_head_dim) {
@@ -210,24 +213,42 @@ static enum sp_status open_model(const struct sp_settings *settings, struct sp_c
 }
 
 typedef enum sp_status (*open_fn)(const struct sp_settings *settings, struct sp_context *out,
+                                  const struct sp_folder *folder,
                                   const struct sp_checkpoint *checkpoint, struct sp_error *err);
+
+static enum sp_status open_in(open_fn open_parts, const struct sp_settings *settings,
+                              struct sp_context *out, const struct sp_folder *folder,
+                              struct sp_error *err) {
+  struct sp_checkpoint *checkpoint;
+  SP_TRY(sp_checkpoint_open_in(folder, &checkpoint, err));
+  enum sp_status status = open_parts(settings, out, folder, checkpoint, err);
+  sp_checkpoint_close(checkpoint);
+  return status;
+}
 
 static enum sp_status open_with(open_fn open_parts, const struct sp_settings *settings,
                                 struct sp_context *out, struct sp_error *err) {
-  struct sp_checkpoint *checkpoint;
+  struct sp_model_share share;
   *out = (struct sp_context){0};
-  SP_TRY(sp_checkpoint_open(settings->options->model, &checkpoint, err));
-  enum sp_status status = open_parts(settings, out, checkpoint, err);
-  sp_checkpoint_close(checkpoint);
+  SP_TRY(sp_model_share_open(settings->options->ranks, settings->options->model, &share, err));
+  enum sp_status status = open_in(open_parts, settings, out, &share.folder, err);
+  sp_model_share_close(&share);
   if (status != SP_OK) {
     sp_context_close(out);
   }
   return status;
 }
 
+/* Ranks of a job begin together or not at all: a rank whose GPU is broken is told at once. */
 enum sp_status sp_context_open(const struct sp_settings *settings, struct sp_context *out,
                                struct sp_error *err) {
-  return open_with(open_model, settings, out, err);
+  const struct sp_ranks *ranks = settings->options->ranks;
+  SP_TRY(open_with(open_model, settings, out, err));
+  enum sp_status status = ranks ? ranks->agree(ranks->context, SP_OK, err) : SP_OK;
+  if (status != SP_OK) {
+    sp_context_close(out);
+  }
+  return status;
 }
 
 enum sp_status sp_context_open_text(const struct sp_settings *settings, struct sp_context *out,

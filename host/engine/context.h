@@ -7,6 +7,10 @@
 #include "tokenizer.h"
 #include "weights.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct sp_context {
   struct sp_tokenizer *tokenizer;
   struct sp_model_config config;
@@ -14,6 +18,7 @@ struct sp_context {
   struct sp_device *devices[SP_MAX_DEVICES];  /* (n_devices) at least one, all of one type */
   struct sp_weights *weights[SP_MAX_DEVICES]; /* (n_devices) */
   size_t n_devices;
+  const char *asked_backend; /* without a device: the name of the one that is to come, or NULL */
   size_t max_tokens;             /* of one hypothesis, without [CLS] and [SEP] */
   bool negate_cls;               /* the head was trained as a cost */
   struct sp_batch_limits limits; /* of one batch */
@@ -31,10 +36,11 @@ struct sp_forward_rule sp_context_forward_rule(const struct sp_context *context,
 
 /* SP_EMODEL when the model cannot do what the settings ask (a missing head, no [MASK], a vocabulary
  * of another size). Warns of trailing padding ids, of a cls row that sees too little, of devices that are left out since the model does
- * not fit, and when `auto` comes to mean the CPU. */
+ * not fit, and when `auto` comes to mean the CPU.  Collective where the settings have ranks: the model is
+ * read by one (model_share.h), and all have opened it, or none. */
 SP_MUST_CHECK enum sp_status sp_context_open(const struct sp_settings *settings,
                                              struct sp_context *out, struct sp_error *err);
-/* Its tokenizer, config and mask alone: no device is opened, no weight kept, no head asked for. */
+/* Its tokenizer, config and mask alone: no device is opened, no weight kept. */
 SP_MUST_CHECK enum sp_status sp_context_open_text(const struct sp_settings *settings,
                                                   struct sp_context *out, struct sp_error *err);
 /* The mask of the settings from now on, chosen as when the context was opened (mask_rule.h). Plans that
@@ -51,4 +57,7 @@ size_t sp_context_host_bytes(const struct sp_context *context, const struct sp_s
 size_t sp_context_device_bytes(const struct sp_context *context,
                                const struct sp_settings *settings);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

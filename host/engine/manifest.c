@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include "job_latency.h"
+#include "joined_scan.h"
 #include "shard.h"
 #include "utf8_valid.h"
 
@@ -82,22 +83,30 @@ static json_t *list_inputs(const struct sp_scan *scan, bool paths) {
   return list;
 }
 
+/* What computes; null where that is left to the first worker that scores (run_manifest.h). */
+static const char *compute_of(const struct sp_settings *settings, const struct sp_device *device) {
+  return device                 ? sp_compute_name(device->compute)
+         : settings->dtype_auto ? NULL
+                                : sp_compute_name(settings->compute);
+}
+
 static json_t *make_identity(const struct sp_settings *settings, const struct sp_context *context,
                              const struct sp_scan *scan, size_t shard_utts, size_t shards) {
   const struct sp_score_options *options = settings->options;
-  const struct sp_device *device = context->devices[0];
+  const struct sp_device *device = context->n_devices > 0 ? context->devices[0] : NULL;
   char methods[64], mask[SP_LOOKAHEAD_TEXT];
   list_methods(settings->methods, methods, sizeof methods);
   sp_lookahead_print(&context->lookahead, mask, sizeof mask);
   json_t *eos =
       settings->eos.len ? json_stringn(settings->eos.data, settings->eos.len) : json_null();
   json_t *identity = json_pack(
-      "{s:i, s:s, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:b, s:b, s:I, s:I, s:I, "
-      "s:s}",
+      "{s:i, s:s, s:o, s:s, s:s, s:s?, s:s?, s:s?, s:s, s:o, s:s, s:s, s:b, s:b, s:b, s:I, s:I, "
+      "s:I, s:s}",
       "score_version", score_version, "model_hash", context->model_hash, "inputs",
       list_inputs(scan, false), "format", sp_archive_format_name(scan->format), "method", methods,
-      "dtype", sp_compute_name(device->compute), "backend", device->backend->name, "device_type",
-      device->type, "mask", mask, "eos", eos, "case", sp_letter_case_name(scan->letter_case),
+      "dtype", compute_of(settings, device), "backend",
+      device ? device->backend->name : context->asked_backend, "device_type",
+      device ? device->type : NULL, "mask", mask, "eos", eos, "case", sp_letter_case_name(scan->letter_case),
       "on_long", sp_on_long_name(settings->on_long), "cls_negated", context->negate_cls,
       "per_token", options->per_token, "with_text", options->with_text, "limit",
       (json_int_t)options->limit, "shard_utts", (json_int_t)shard_utts, "shards",
@@ -125,11 +134,12 @@ static json_t *make_identity(const struct sp_settings *settings, const struct sp
 json_t *sp_manifest_make(const struct sp_settings *settings, const struct sp_context *context,
                          const struct sp_scan *scan, size_t shard_utts, size_t shards,
                          const char *signature) {
-  json_t *info = json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:i}", "version", SP_VERSION,
+  json_t *info = json_pack("{s:s, s:s?, s:o, s:o, s:I, s:I, s:I, s:o, s:i}", "version", SP_VERSION,
                            "signature", signature, "model", path_json(settings->options->model),
                            "archives", list_inputs(scan, true), "utts",
                            (json_int_t)scan->counts.utts, "hyps", (json_int_t)scan->counts.hyps,
-                           "tokens", (json_int_t)scan->counts.tokens, "zstd_level", SP_ZSTD_LEVEL);
+                           "tokens", (json_int_t)scan->counts.tokens, "counts",
+                           sp_scan_counts_json(&scan->counts), "zstd_level", SP_ZSTD_LEVEL);
   json_t *identity = make_identity(settings, context, scan, shard_utts, shards);
   return json_pack("{s:o, s:o}", "identity", identity, "info", info);
 }

@@ -8,6 +8,7 @@
 #include "checked.h"
 #include "clock.h"
 #include "lanes.h"
+#include "thread.h"
 
 /* ---- the workload ---- */
 
@@ -409,7 +410,7 @@ enum sp_status sp_workload_round(struct sp_workload *workload, struct sp_product
   if (!threads) {
     return sp_fail_memory(err, n * sizeof *threads);
   }
-  while (started < n && pthread_create(&threads[started], NULL, run_round, &round) == 0) {
+  while (started < n && sp_thread_start(&threads[started], run_round, &round) == 0) {
     started++;
   }
   *seconds = time_round(&round, started);

@@ -2,8 +2,7 @@
 #include <stdio.h>
 
 #include "checked.h"
-#include "clock.h"
-#include "lanes.h"
+#include "plan_speed.h"
 #include "run.h"
 
 struct planner {
@@ -18,48 +17,6 @@ struct planner {
   struct sp_nodes *nodes;        /* NULL where none are told */
   bool measured;
 };
-
-/* Scores `n` batches from `first` on, as many at once as the lanes take; adds their tokens up. */
-static enum sp_status run_some(struct planner *p, struct sp_lanes *lanes, size_t first, size_t n,
-                               double *tokens, struct sp_error *err) {
-  struct sp_job *job;
-  size_t begun = 0, which;
-  *tokens = 0;
-  while (begun < n || sp_lanes_are_busy(lanes)) {
-    if (begun < n && sp_lanes_have_room(lanes)) {
-      SP_TRY(sp_lanes_begin(lanes, &p->job, first + begun++, err));
-      continue;
-    }
-    SP_TRY(sp_lanes_end(lanes, &job, &which, err));
-    const struct sp_batch_range *range = &job->batches[which];
-    for (uint32_t s = range->first; s < range->first + range->count; s++) {
-      *tokens += sp_plan_base_len(&job->plan, job->plan.sequence[s].base);
-    }
-  }
-  return SP_OK;
-}
-
-/* FLOP/s on batches from the middle of the job, in the second of two runs: one thread with one
- * batch, or one device with as many as keep its lanes filled for a while. */
-static enum sp_status measure(struct planner *p, struct sp_error *err) {
-  enum { device_batches = 16 };
-  size_t wanted = sp_context_on_host(p->context) ? 1 : device_batches;
-  size_t n = sp_min_size(p->job.n_batches, wanted), first = (p->job.n_batches - n + 1) / 2;
-  struct sp_lanes *lanes;
-  double seconds = 0, tokens = 0;
-  enum sp_status status = SP_OK;
-  SP_TRY(sp_lanes_create(p->settings, p->context, 0, &lanes, err));
-  for (int round = 0; round < 2 && status == SP_OK; round++) {
-    double start = sp_clock_seconds();
-    status = run_some(p, lanes, first, n, &tokens, err);
-    seconds = sp_clock_seconds() - start;
-  }
-  sp_lanes_destroy(lanes);
-  SP_TRY(status);
-  p->summary->measured_flops = p->job.counts.flops * tokens / (double)p->job.plan.tokens / seconds;
-  p->measured = true;
-  return SP_OK;
-}
 
 /* Names what is not scored as it stands, or not on its own. */
 static enum sp_status name_hyps(struct planner *p, struct sp_error *err) {
@@ -108,7 +65,11 @@ static enum sp_status plan_shard(struct planner *p, size_t shard, struct sp_erro
   if (p->settings->options->name) {
     SP_TRY(name_hyps(p, err));
   }
-  return p->measured || p->job.n_batches == 0 ? SP_OK : measure(p, err);
+  if (p->measured || p->job.n_batches == 0) {
+    return SP_OK;
+  }
+  p->measured = true;
+  return sp_plan_speed(&p->job, p->settings, p->context, &p->summary->measured_flops, err);
 }
 
 static void describe(struct planner *p) {

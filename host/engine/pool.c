@@ -1,11 +1,14 @@
 #include "pool.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "clock.h"
 #include "lanes.h"
 #include "slots.h"
+#include "thread.h"
 
 /* One thread of the pool. */
 struct member {
@@ -25,6 +28,8 @@ struct sp_pool {
   size_t n_members;
   uint64_t submitted, finished; /* jobs; finished is the order of the next ordered one */
   struct sp_pool_done done;     /* of finished jobs */
+  double tokens_done;           /* of the sequences of all jobs */
+  double since;                 /* when the first job was submitted */
   struct sp_counts counts;
   size_t lost;              /* devices that failed */
   struct sp_error *warning; /* (n_devices) what the caller's thread has to say */
@@ -122,7 +127,8 @@ static void lose_device(struct sp_pool *pool, size_t device, const struct sp_err
   struct sp_error text;
   sp_slots_forget(&pool->slots, device);
   if (++pool->lost == context->n_devices) {
-    const char *advice = pool->rules.ordered ? "" : " (finished shards stay, the run can be resumed)";
+    const char *advice =
+        pool->rules.ordered ? "" : " (finished shards stay, the run can be resumed)";
     sp_fail(&text, SP_EDEVICE, "%s failed and no device is left%s: %s", name, advice, err->message);
     fail_pool(pool, SP_EDEVICE, &text);
   } else {
@@ -156,9 +162,11 @@ static void count_finished(struct sp_pool *pool, struct sp_slot *slot) {
 static void note_done(struct sp_pool *pool, const struct task *task) {
   pthread_mutex_lock(&pool->mutex);
   if (task->kind == TASK_PREPARE) {
-    sp_slot_start(task->slot);
+    if (task->slot->state == SP_SLOT_PREPARING) { /* else it was dropped meanwhile */
+      sp_slot_start(task->slot);
+    }
   } else if (task->kind == TASK_BATCH) {
-    sp_slot_done(task->slot, task->batch);
+    pool->tokens_done += (double)sp_slot_done(task->slot, task->batch);
   } else {
     count_finished(pool, task->slot);
   }
@@ -266,7 +274,7 @@ static enum sp_status start_members(struct sp_pool *pool, size_t n, struct sp_er
   while (pool->n_members < n && !failed) {
     struct member *member = &pool->members[pool->n_members];
     *member = describe_member(pool, pool->n_members);
-    failed = pthread_create(&member->thread, NULL, work, member);
+    failed = sp_thread_start(&member->thread, work, member);
     pool->n_members += !failed;
   }
   pthread_mutex_unlock(&pool->mutex);
@@ -386,6 +394,7 @@ void sp_pool_submit(struct sp_pool *pool, struct sp_job *job) {
   pthread_mutex_lock(&pool->mutex);
   struct sp_slot *slot = sp_slots_of(&pool->slots, job);
   slot->state = SP_SLOT_READY;
+  pool->since = pool->submitted == 0 ? sp_clock_seconds() : pool->since;
   slot->order = pool->submitted++;
   pthread_cond_broadcast(&pool->work);
   pthread_mutex_unlock(&pool->mutex);
@@ -399,6 +408,61 @@ enum sp_status sp_pool_drain(struct sp_pool *pool, struct sp_error *err) {
   }
   pthread_mutex_unlock(&pool->mutex);
   return status;
+}
+
+enum sp_status sp_pool_wait(struct sp_pool *pool, struct sp_error *err) {
+  pthread_mutex_lock(&pool->mutex);
+  enum sp_status status = check_running(pool, err);
+  if (status == SP_OK) {
+    wait_for_change(pool);
+    status = check_running(pool, err);
+  }
+  pthread_mutex_unlock(&pool->mutex);
+  return status;
+}
+
+/* Tokens a second that are hoped for: twice what was seen, as batches under work are not counted and
+ * shards are worth waiting for; before the first batch nothing is given up. */
+static double hoped_speed(const struct sp_pool *pool) {
+  return pool->tokens_done > 0 ? 2 * pool->tokens_done / (sp_clock_seconds() - pool->since)
+                               : INFINITY;
+}
+
+/* Drops what will not be ready in `seconds`, a tenth of which is kept for writing. Under the mutex, but
+ * not while the caller hears of it. */
+static void drop_late(struct sp_pool *pool, double seconds, size_t *shards,
+                      sp_pool_drop_fn dropped) {
+  size_t n = sp_slots_drop_late(&pool->slots, hoped_speed(pool), pool->rules.context->n_devices,
+                                0.9 * seconds, shards);
+  pthread_mutex_unlock(&pool->mutex);
+  for (size_t i = 0; i < n && dropped; i++) {
+    dropped(pool->rules.callback_context, shards[i]);
+  }
+  pthread_mutex_lock(&pool->mutex);
+}
+
+enum sp_status sp_pool_wind_down(struct sp_pool *pool, double seconds, sp_pool_drop_fn dropped,
+                                 struct sp_error *err) {
+  double end = sp_clock_seconds() + seconds;
+  size_t *shards = malloc(pool->slots.n * sizeof *shards);
+  if (!shards) {
+    return sp_fail_memory(err, pool->slots.n * sizeof *shards);
+  }
+  pthread_mutex_lock(&pool->mutex);
+  while (pool->status == SP_OK && sp_slots_any_open(&pool->slots)) {
+    bool again = sp_stop_wanted(pool->rules.settings->options) > 1;
+    drop_late(pool, again ? 0 : end - sp_clock_seconds(), shards, dropped);
+    if (sp_slots_any_open(&pool->slots)) {
+      wait_for_change(pool);
+    }
+  }
+  enum sp_status status = pool->status;
+  if (status != SP_OK && err) {
+    *err = pool->error;
+  }
+  pthread_mutex_unlock(&pool->mutex);
+  free(shards);
+  return status == SP_OK ? sp_fail(err, SP_EINTERRUPTED, "interrupted") : status;
 }
 
 struct sp_pool_done sp_pool_get_done(struct sp_pool *pool) {

@@ -44,6 +44,15 @@ void sp_pool_submit(struct sp_pool *pool, struct sp_job *job);
 /* Waits until every submitted job is finished. */
 SP_MUST_CHECK enum sp_status sp_pool_drain(struct sp_pool *pool, struct sp_error *err);
 
+/* Waits for a change, 100 ms at most, and lets the tick run; what take and drain return. */
+SP_MUST_CHECK enum sp_status sp_pool_wait(struct sp_pool *pool, struct sp_error *err);
+/* After the user's wish to stop: finishes the jobs that are predicted, at the speed of until now, to end
+ * within `seconds`, and drops the others, of which `dropped` (NULL is fine) hears from the caller's
+ * thread. A second wish drops the rest. SP_EINTERRUPTED in the end, or the first failure. */
+typedef void (*sp_pool_drop_fn)(void *context, size_t index);
+SP_MUST_CHECK enum sp_status sp_pool_wind_down(struct sp_pool *pool, double seconds,
+                                               sp_pool_drop_fn dropped, struct sp_error *err);
+
 /* What is scored so far: finished jobs, and the share of running ones by tokens. */
 struct sp_pool_done {
   double utts, hyps, tokens;

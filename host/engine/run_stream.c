@@ -102,6 +102,7 @@ enum sp_status sp_run_stream(struct sp_run *run, struct sp_error *err) {
   if (run->pool) {
     sp_run_tell(run, true);
     run->summary->counts = sp_pool_get_counts(run->pool);
+    run->summary->hyps_scored = run->summary->counts.hyps;
     run->summary->devices_lost = sp_pool_get_lost(run->pool);
   }
   run->summary->score_seconds = sp_clock_seconds() - run->start;

@@ -1,5 +1,6 @@
 #include "scan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7,6 +8,8 @@
 #include "checked.h"
 #include "clock.h"
 #include "id_set.h"
+#include "job.h"
+#include "scan_team.h"
 
 /* What one pass carries along. */
 struct scanner {
@@ -14,8 +17,11 @@ struct scanner {
   const struct sp_context *context;
   struct sp_archive *archive;
   struct sp_id_set *ids;
-  struct sp_text_rule rule;
-  struct sp_scan *scan;
+  struct sp_scan_team *team;
+  uint64_t read; /* utterances that were given to the team */
+  double start, last_told;
+  bool folded;          /* nothing that came back has failed */
+  struct sp_scan *scan; /* of utterances that came back */
 };
 
 enum sp_status sp_scan_add_id(struct sp_id_set *ids, struct sp_archive *archive, struct sp_text id,
@@ -78,51 +84,99 @@ static enum sp_status look_at_case(const struct sp_settings *settings,
   return status;
 }
 
-static enum sp_status scan_hyp(struct scanner *s, const struct sp_hyp *hyp, size_t rank,
-                               struct sp_error *err) {
-  struct sp_tokens tokens;
-  enum sp_flag flag;
-  SP_TRY(sp_text_rule_apply(&s->rule, hyp->text, &tokens, &flag, err));
-  s->scan->longest_tokens = sp_max_size(s->scan->longest_tokens, tokens.n);
-  s->scan->counts.without_score += !hyp->has_score;
-  if (flag == SP_FLAG_TOO_LONG && s->settings->on_long == SP_LONG_ERROR) {
-    return sp_fail(err, SP_EINPUT,
-                   "%s: hypothesis %zu has %zu tokens, the model takes %zu (--on-long "
-                   "null|truncate goes on)",
-                   sp_archive_place(s->archive), rank + 1, tokens.n, s->context->max_tokens);
-  }
-  sp_count_hyp(&s->scan->counts, &tokens, flag);
-  return SP_OK;
-}
+/* ---- what comes back from the team ---- */
 
-static enum sp_status scan_utt(struct scanner *s, const struct sp_utt *utt, struct sp_error *err) {
-  SP_TRY(sp_scan_add_id(s->ids, s->archive, utt->id, err));
-  s->scan->counts.utts++;
-  s->scan->counts.without_ref += !utt->has_ref;
-  s->scan->counts.empty_lists += utt->n_hyps == 0;
-  for (size_t h = 0; h < utt->n_hyps; h++) {
-    SP_TRY(scan_hyp(s, &utt->hyps[h], h, err));
+static enum sp_status fold(struct scanner *s, const struct sp_scan_batch *batch,
+                           struct sp_error *err) {
+  struct sp_scan *scan = s->scan;
+  if (batch->status != SP_OK) {
+    return sp_fail(err, batch->status, "%s", batch->err.message);
+  }
+  sp_counts_add(&scan->counts, &batch->counts);
+  scan->longest_tokens = sp_max_size(scan->longest_tokens, batch->longest_tokens);
+  scan->look_seconds += batch->seconds;
+  for (size_t u = 0; u < batch->n; u++) {
+    SP_TRY(sp_marks_add(&scan->marks, &batch->utts[u].mark, err));
   }
   return SP_OK;
 }
 
-static void tell_progress(const struct scanner *s, double start, double *last) {
+/* Adds up the oldest batch that is out; *found is false where none is, or without `wait` none ready. */
+static enum sp_status collect(struct scanner *s, bool wait, bool *found, struct sp_error *err) {
+  const struct sp_scan_batch *batch = sp_scan_team_collect(s->team, wait);
+  *found = batch != NULL;
+  if (!batch) {
+    return SP_OK;
+  }
+  enum sp_status status = fold(s, batch, err);
+  s->folded = status == SP_OK;
+  sp_scan_team_release(s->team);
+  return status;
+}
+
+/* The team gets all that was read so far, and what is ready is added up: with `wait` all of it. */
+static enum sp_status settle(struct scanner *s, bool wait, struct sp_error *err) {
+  const struct sp_scan_batch *open = sp_scan_team_open(s->team);
+  bool found = true;
+  if (open && open->n > 0) {
+    sp_scan_team_submit(s->team);
+  }
+  while (found) {
+    SP_TRY(collect(s, wait, &found, err));
+  }
+  return SP_OK;
+}
+
+static enum sp_status tell_progress(struct scanner *s, struct sp_error *err) {
   const struct sp_score_options *options = s->settings->options;
   double now = sp_clock_seconds();
-  if (options->progress && now - *last > 0.1) {
-    struct sp_progress progress = {.utts_done = s->scan->counts.utts,
-                                   .hyps_done = s->scan->counts.hyps,
-                                   .tokens_done = s->scan->counts.tokens,
-                                   .seconds = now - start,
-                                   .validating = true};
-    options->progress(options->context, &progress);
-    *last = now;
+  if (!options->progress || now - s->last_told <= 0.1) {
+    return SP_OK;
   }
+  SP_TRY(settle(s, false, err));
+  struct sp_progress progress = {.utts_done = s->scan->counts.utts,
+                                 .hyps_done = s->scan->counts.hyps,
+                                 .tokens_done = s->scan->counts.tokens,
+                                 .seconds = now - s->start,
+                                 .validating = true};
+  options->progress(options->context, &progress);
+  s->last_told = now;
+  return SP_OK;
 }
 
-static enum sp_status scan_all(struct scanner *s, struct sp_error *err) {
+/* ---- reading ---- */
+
+/* The open batch, with room for the utterance. */
+static enum sp_status open_batch(struct scanner *s, const struct sp_utt *utt, const char *where,
+                                 struct sp_scan_batch **out, struct sp_error *err) {
+  struct sp_scan_batch *open = sp_scan_team_open(s->team);
+  if (open && !sp_scan_batch_fits(open, utt, where)) {
+    sp_scan_team_submit(s->team);
+    open = sp_scan_team_open(s->team);
+  }
+  while (!open) {
+    bool found;
+    SP_TRY(collect(s, true, &found, err));
+    open = sp_scan_team_open(s->team);
+  }
+  *out = open;
+  return SP_OK;
+}
+
+static enum sp_status read_utt(struct scanner *s, const struct sp_utt *utt, struct sp_error *err) {
+  const bool may_fail = s->settings->on_long == SP_LONG_ERROR;
+  const char *where = may_fail ? sp_archive_place(s->archive) : NULL;
+  struct sp_scan_batch *batch;
+  struct sp_place place;
+  bool has_place = sp_archive_tell(s->archive, &place);
+  SP_TRY(open_batch(s, utt, where, &batch, err));
+  SP_TRY(sp_scan_batch_add(batch, utt, s->read++, has_place ? &place : NULL, where, err));
+  return batch->bytes > SP_SCAN_BATCH_BYTES ? settle(s, true, err)
+                                            : SP_OK; /* a long one is alone */
+}
+
+static enum sp_status read_all(struct scanner *s, struct sp_error *err) {
   uint64_t limit = s->settings->options->limit;
-  double start = sp_clock_seconds(), last = start;
   for (;;) {
     struct sp_utt utt;
     bool found;
@@ -131,15 +185,30 @@ static enum sp_status scan_all(struct scanner *s, struct sp_error *err) {
     }
     SP_TRY(sp_archive_next(s->archive, &utt, &found, err));
     if (!found) {
-      return sp_scan_finish_ids(s->ids, err);
+      return SP_OK;
     }
-    if (limit && s->scan->counts.utts == limit) { /* what lies beyond is validated, not counted */
-      SP_TRY(sp_scan_add_id(s->ids, s->archive, utt.id, err));
-      continue;
+    SP_TRY(sp_scan_add_id(s->ids, s->archive, utt.id, err));
+    if (limit == 0 || s->read < limit) { /* what lies beyond is validated, not counted */
+      SP_TRY(read_utt(s, &utt, err));
+      SP_TRY(tell_progress(s, err));
     }
-    SP_TRY(scan_utt(s, &utt, err));
-    tell_progress(s, start, &last);
   }
+}
+
+/* Where reading fails, a text before that place may be at fault, and comes first. */
+static enum sp_status scan_all(struct scanner *s, struct sp_error *err) {
+  struct sp_error why;
+  s->start = s->last_told = sp_clock_seconds();
+  s->folded = true;
+  enum sp_status status = read_all(s, err);
+  if (status == SP_EINTERRUPTED || !s->folded) {
+    return status;
+  }
+  enum sp_status earlier = settle(s, true, &why);
+  if (earlier != SP_OK) {
+    return sp_fail(err, earlier, "%s", why.message);
+  }
+  return status == SP_OK ? sp_scan_finish_ids(s->ids, err) : status;
 }
 
 static enum sp_status keep_files(struct scanner *s, struct sp_error *err) {
@@ -161,24 +230,33 @@ static enum sp_status keep_files(struct scanner *s, struct sp_error *err) {
   return SP_OK;
 }
 
+static void take_facts(struct scanner *s, double seconds) {
+  struct sp_scan_team_facts facts = sp_scan_team_tell(s->team);
+  s->scan->threads = facts.threads;
+  s->scan->read_seconds = seconds - facts.caller_seconds;
+}
+
 enum sp_status sp_scan_archive(const struct sp_settings *settings, const struct sp_context *context,
                                const char *const *paths, size_t n_paths, struct sp_scan *out,
                                struct sp_error *err) {
   struct scanner s = {.settings = settings, .context = context, .scan = out};
   enum sp_status status;
   *out = (struct sp_scan){0};
+  sp_marks_init(&out->marks, settings->options->shard_utts);
   SP_TRY_GOTO(refuse_pipes(paths, n_paths, err), release);
   SP_TRY_GOTO(look_at_case(settings, context, paths, n_paths, out, err), release);
-  SP_TRY_GOTO(sp_text_rule_init(&s.rule, settings, context, out->letter_case, err), release);
+  SP_TRY_GOTO(sp_scan_team_create(settings, context, out->letter_case, &s.team, err), release);
   SP_TRY_GOTO(sp_id_set_create(SP_ID_SET_MEMORY, NULL, &s.ids, err), release);
   SP_TRY_GOTO(sp_archive_open_with(paths, n_paths, &settings->archive, &s.archive, err), release);
   out->format = sp_archive_get_format(s.archive);
+  double start = sp_clock_thread_seconds();
   SP_TRY_GOTO(scan_all(&s, err), release);
+  take_facts(&s, sp_clock_thread_seconds() - start);
   status = keep_files(&s, err);
 release:
+  sp_scan_team_destroy(s.team);
   sp_archive_close(s.archive);
   sp_id_set_destroy(s.ids);
-  sp_text_rule_release(&s.rule);
   return status;
 }
 
@@ -187,6 +265,7 @@ void sp_scan_release(struct sp_scan *scan) {
     free(scan->files[i].path);
   }
   free(scan->files);
+  sp_marks_release(&scan->marks);
   *scan = (struct sp_scan){0};
 }
 
@@ -196,8 +275,10 @@ size_t sp_scan_shard_utts(const struct sp_settings *settings, const struct sp_sc
   }
   double mean =
       (double)scan->counts.tokens / (double)scan->counts.utts; /* at least one utterance */
-  double wanted = mean > 0 ? SP_SHARD_TOKENS / mean : SP_SHARD_TOKENS;
-  return wanted < 1 ? 1 : (size_t)wanted;
+  double tokens = fmin(fmax((double)scan->counts.tokens / SP_SHARDS_WANTED, SP_SHARD_TOKENS),
+                       SP_SHARD_TOKENS_MOST);
+  double wanted = mean > 0 ? tokens / mean : SP_SHARD_TOKENS;
+  return sp_marks_round_up(&scan->marks, wanted < 1 ? 1 : (size_t)wanted);
 }
 
 enum sp_status sp_scan_check_unchanged(const struct sp_scan *scan, struct sp_archive *archive,
@@ -226,7 +307,7 @@ enum sp_status sp_scan_check_untouched(const struct sp_scan *scan, const struct 
   for (size_t i = 0; i < scan->n_files && status == SP_OK; i++) {
     const struct sp_scan_file *file = &scan->files[i];
     if (sp_source_stamp(file->path) != file->digest.stamp ||
-        (i < n && opened[i] != file->digest.stamp)) {
+        (i < n && opened[i] && opened[i] != file->digest.stamp)) {
       status =
           sp_fail(err, SP_EINPUT, "%s: the file changed while it was being scored", file->path);
     }

@@ -7,6 +7,10 @@
 #include "lookahead.h"
 #include "score_line.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum sp_on_long { SP_LONG_NULL, SP_LONG_ERROR, SP_LONG_TRUNCATE };
 enum sp_letter_case { SP_CASE_AUTO, SP_CASE_KEEP, SP_CASE_LOWER };
 enum sp_cls_sign { SP_SIGN_AUTO, SP_SIGN_LOGPROB, SP_SIGN_COST };
@@ -46,8 +50,9 @@ const char *sp_compute_name(enum sp_compute compute);
 /* Names of the savings, in the order of their bits. */
 extern const char *const sp_saving_names[];
 
-static inline bool sp_stop_wanted(const struct sp_score_options *options) {
-  return options->stop && *options->stop;
+/* 0: go on; 1: stop, within the grace where there is some; more: at once. */
+static inline int sp_stop_wanted(const struct sp_score_options *options) {
+  return options->stop ? *options->stop : 0;
 }
 
 static inline void sp_warn(const struct sp_score_options *options, const char *message) {
@@ -56,4 +61,7 @@ static inline void sp_warn(const struct sp_score_options *options, const char *m
   }
 }
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -88,10 +88,12 @@ static uint64_t batch_tokens(const struct sp_job *job, size_t which) {
   return tokens;
 }
 
-void sp_slot_done(struct sp_slot *slot, size_t which) {
+uint64_t sp_slot_done(struct sp_slot *slot, size_t which) {
+  uint64_t tokens = batch_tokens(&slot->job, which);
   slot->marks[which].done = 1;
   slot->batches_done++;
-  slot->seq_tokens_done += batch_tokens(&slot->job, which);
+  slot->seq_tokens_done += tokens;
+  return tokens;
 }
 
 static void forget_in(struct sp_slot *slot, size_t device) {
@@ -120,4 +122,62 @@ void sp_slots_forget(struct sp_slots *slots, size_t device) {
       forget_in(&slots->slot[i], device);
     }
   }
+}
+
+static double tokens_left(const struct sp_slot *slot) {
+  return (double)slot->job.plan.tokens - (double)slot->seq_tokens_done;
+}
+
+/* Tokens of the running jobs up to this one, which computing goes through in order. */
+static double tokens_up_to(const struct sp_slots *slots, const struct sp_slot *last) {
+  double tokens = 0;
+  for (size_t i = 0; i < slots->n; i++) {
+    const struct sp_slot *slot = &slots->slot[i];
+    if (slot->state == SP_SLOT_RUNNING && slot->order <= last->order) {
+      tokens += tokens_left(slot);
+    }
+  }
+  return tokens;
+}
+
+static bool is_late(const struct sp_slots *slots, const struct sp_slot *slot, double speed,
+                    size_t devices, double seconds) {
+  switch (slot->state) {
+    case SP_SLOT_READY:
+    case SP_SLOT_PREPARING:
+      return true;
+    case SP_SLOT_RUNNING:
+      return !(tokens_left(slot) * (double)devices <= speed * seconds &&
+               tokens_up_to(slots, slot) <= speed * seconds);
+    default:
+      return false;
+  }
+}
+
+size_t sp_slots_drop_late(struct sp_slots *slots, double speed, size_t devices, double seconds,
+                          size_t *dropped) {
+  size_t n = 0;
+  for (;;) { /* the youngest first, which leaves more for older ones */
+    struct sp_slot *late = NULL;
+    for (size_t i = 0; i < slots->n; i++) {
+      struct sp_slot *slot = &slots->slot[i];
+      if (is_late(slots, slot, speed, devices, seconds) && (!late || slot->order > late->order)) {
+        late = slot;
+      }
+    }
+    if (!late) {
+      return n;
+    }
+    late->state = SP_SLOT_DROPPED;
+    dropped[n++] = late->job.index;
+  }
+}
+
+bool sp_slots_any_open(const struct sp_slots *slots) {
+  for (size_t i = 0; i < slots->n; i++) {
+    if (slots->slot[i].state >= SP_SLOT_READY && slots->slot[i].state <= SP_SLOT_FINISHING) {
+      return true;
+    }
+  }
+  return false;
 }

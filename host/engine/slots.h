@@ -20,7 +20,8 @@ enum sp_slot_state {
   SP_SLOT_READY,
   SP_SLOT_PREPARING,
   SP_SLOT_RUNNING,
-  SP_SLOT_FINISHING
+  SP_SLOT_FINISHING,
+  SP_SLOT_DROPPED /* not to be finished; its memory stays until the pool ends */
 };
 
 /* Who has a batch, and whether its results are there. */
@@ -60,7 +61,16 @@ void sp_slot_start(struct sp_slot *slot);
 /* The next batch for a device: of its own job, else of one that is nobody's, else of the oldest.
  * False when no batch is to be had. */
 bool sp_slots_take(struct sp_slots *slots, size_t device, struct sp_slot **slot, size_t *which);
-void sp_slot_done(struct sp_slot *slot, size_t which);
+/* Returns the tokens of the batch. */
+uint64_t sp_slot_done(struct sp_slot *slot, size_t which);
+/* Drops submitted jobs that will not be scored in `seconds` when all devices together do `speed`
+ * tokens of sequences a second (INFINITY is fine): those not begun, and those running whose own tokens at a device's part of
+ * the speed, or with those of older jobs at all of it, take longer.  Writes the shards that were dropped
+ * (room for slots->n); returns how many. */
+size_t sp_slots_drop_late(struct sp_slots *slots, double speed, size_t devices, double seconds,
+                          size_t *dropped);
+/* Whether a job is still to be finished. */
+bool sp_slots_any_open(const struct sp_slots *slots);
 /* Whatever the device has or had of jobs that are not finished goes to others. */
 void sp_slots_forget(struct sp_slots *slots, size_t device);
 

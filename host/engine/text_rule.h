@@ -5,6 +5,10 @@
 #include "context.h"
 #include "letter_case.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* auto becomes keep or lower: a cased tokenizer on an all-upper-case archive lowers it and warns. */
 enum sp_letter_case sp_case_resolve(const struct sp_settings *settings,
                                     const struct sp_context *context,
@@ -37,4 +41,7 @@ SP_MUST_CHECK enum sp_status sp_text_rule_apply(struct sp_text_rule *rule, struc
 /* Counts one hypothesis in *counts. `tokens` are scored ones. */
 void sp_count_hyp(struct sp_counts *counts, const struct sp_tokens *tokens, enum sp_flag flag);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

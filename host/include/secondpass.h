@@ -77,6 +77,8 @@ struct sp_counts {
   double flops;             /* of the matrix products of the sequences, with the savings in force */
 };
 
+struct sp_ranks;
+
 struct sp_progress {
   uint64_t utts_done, utts_total, hyps_done, hyps_total, tokens_done, tokens_total;
   uint64_t hyps_resumed;    /* of hyps_done, found in shards of an earlier process */
@@ -106,7 +108,7 @@ struct sp_score_options {
   const char *cls_sign;           /* "auto", "logprob", "cost": what the CLS head was trained as */
   size_t threads;                 /* 0: one a processor this process may use; beside GPUs, which
                                      have a thread each, those that read, prepare and write */
-  size_t shard_utts;              /* 0: about 100,000 tokens a shard */
+  size_t shard_utts;              /* 0: about 100,000 tokens a shard, in huge archives more */
   size_t batch_tokens;            /* 0: chosen from the model; never changes a score */
   uint64_t limit;                 /* 0: all; else the first `limit` utterances */
   bool per_token, with_text;
@@ -115,6 +117,15 @@ struct sp_score_options {
    * Each at least 0; a node_cost of 0 is 1, and a capacity of 0 is layers * node_cost a token period. */
   double capacity, node_cost, key_cost, scheduler_cost;
   bool allow_mixed;               /* resume a run whose device type differs */
+  /* Many workers on one run directory; with parts = 0 and no ranks this process wants it alone. */
+  size_t part, parts;             /* this worker has part `part` (from 0) of `parts` */
+  bool own_share;                 /* ends with its share; else it helps parts at work then */
+  bool prepare;                   /* validates, and makes the run directory that parts are to score: no device
+                                     is opened, and nothing scored */
+  double lease;                   /* seconds after which a silent worker is taken for gone; 0: 60 */
+  double grace;                   /* seconds after `stop` in which shards under work may be finished; 0: they
+                                     are dropped */
+  const struct sp_ranks *ranks;   /* of a job of many processes (host/engine/ranks.h); NULL: none */
   /* progress and warn are called from the caller's thread; sink from the engine's threads, one call
    * at a time, maybe while progress runs. Each may be NULL. */
   void (*progress)(void *context, const struct sp_progress *progress);
@@ -124,7 +135,7 @@ struct sp_score_options {
    * duplicate of an earlier one of its shard; `id` is not terminated. */
   void (*name)(void *context, const char *what, const char *id, size_t id_len, uint32_t rank);
   void *context;
-  const volatile int *stop;       /* set to non-zero by a signal handler: finish early */
+  const volatile int *stop;       /* set by a signal handler: finish early; to 2 or more: without grace */
 };
 
 #define SP_MASK_TEXT 160 /* a longer one is cut */
@@ -152,9 +163,15 @@ struct sp_score_summary {
   bool on_host;                   /* the device is the processors themselves */
   size_t shards_resumed;          /* found done */
   uint64_t hyps_resumed;
+  uint64_t hyps_scored;           /* by this call, or by all ranks of its job */
   bool already_complete;          /* nothing was left to do */
+  size_t shards_open;             /* of other parts, not done when this worker ended; where over 64 were under
+                                     work then, these alone */
+  size_t shards_taken_over;       /* from workers that were gone */
+  size_t shards_helped;           /* scored here, of the shares of other parts */
+  size_t shards_late;             /* scored here, but another had published them: equal bytes, dropped */
   double read_seconds, score_seconds, total_seconds;
-  uint64_t raw_bytes, zst_bytes;  /* of all shards; 0 when streaming */
+  uint64_t raw_bytes, zst_bytes;  /* of all shards; 0 when streaming, or while shards are open */
   struct sp_latency_summary latency; /* of the whole run, resumed shards included */
 };
 
@@ -185,6 +202,35 @@ struct sp_plan_summary {
 };
 enum sp_status sp_plan_run(const struct sp_score_options *options, struct sp_plan_summary *summary,
                            struct sp_error *err);
+
+/* The same for an archive that is only described (FORMATS.md, "Described archives"). */
+struct sp_describe {
+  const char *path;               /* of the description */
+  size_t devices;                 /* that are to score; 0: those of the options */
+  double device_flops;            /* effective FLOP/s of one; 0: measured here, on the options' device */
+};
+struct sp_described_summary {
+  struct sp_plan_summary plan;    /* with device_flops no device is opened: device_type, dtype and
+                                     measured_flops are empty, memory is what is beside the engine */
+  bool at_most;                   /* the texts decide which copies or nodes are equal */
+  size_t devices;
+  double device_flops;            /* of one device: all threads of this machine where it computes */
+  double read_seconds;            /* of the pass that validates, by the options' threads, at the speed of this machine */
+  double score_seconds;           /* counts.flops by all devices, none of them ever idle */
+  uint64_t sample_utts;           /* generated, and read, tokenized and written for what is measured */
+  uint64_t archive_bytes;         /* 0: the description does not tell */
+  uint64_t scores_raw_bytes, scores_zst_bytes; /* score lines, and as shards */
+  uint64_t markers_bytes, run_plan_bytes, success_bytes; /* of the other files of the run directory */
+  uint64_t run_bytes, run_files;
+  /* Most host memory of the worker that validates: its ids; what it keeps of shards; both beside
+   * plan.memory_bytes make head_bytes. */
+  uint64_t head_ids_bytes, head_shards_bytes, head_bytes;
+  uint64_t head_spilled_bytes;    /* ids in $TMPDIR */
+};
+/* Reads the description and the model; SP_EINPUT also where a count passes 2^63. */
+enum sp_status sp_plan_described(const struct sp_score_options *options,
+                                 const struct sp_describe *describe,
+                                 struct sp_described_summary *summary, struct sp_error *err);
 
 #ifdef __cplusplus
 }

@@ -346,28 +346,28 @@ static enum sp_status resolve(struct loader *in) {
   return check_schedulers(in);
 }
 
-static enum sp_status load(struct sp_checkpoint *model, const char *directory,
+static enum sp_status load(struct sp_checkpoint *model, const struct sp_folder *folder,
                            struct sp_error *err) {
-  SP_TRY(sp_model_stamp(directory, &model->stamp, err));
-  SP_TRY(sp_model_config_read(directory, &model->config, err));
-  SP_TRY(sp_safetensors_open(directory, &model->tensors, err));
-  struct loader in = {.model = model, .directory = directory, .err = err};
+  SP_TRY(sp_model_stamp(folder, &model->stamp, err));
+  SP_TRY(sp_model_config_read(folder, &model->config, err));
+  SP_TRY(sp_safetensors_open_in(folder, &model->tensors, err));
+  struct loader in = {.model = model, .directory = folder->path, .err = err};
   enum sp_status status;
   SP_TRY_GOTO(sp_names_init(&in.names, model->tensors, &model->arena, err), release_names);
   SP_TRY_GOTO(resolve(&in), release_names);
-  status = sp_model_hash(directory, model->tensors, model->hash, err);
+  status = sp_model_hash(folder, model->tensors, model->hash, err);
 release_names:
   sp_names_release(&in.names);
   return status;
 }
 
-enum sp_status sp_checkpoint_open(const char *directory, struct sp_checkpoint **out,
-                                  struct sp_error *err) {
+enum sp_status sp_checkpoint_open_in(const struct sp_folder *folder, struct sp_checkpoint **out,
+                                     struct sp_error *err) {
   struct sp_checkpoint *model = calloc(1, sizeof *model);
   if (!model) {
     return sp_fail_memory(err, sizeof *model);
   }
-  enum sp_status status = load(model, directory, err);
+  enum sp_status status = load(model, folder, err);
   if (status != SP_OK) {
     sp_checkpoint_close(model);
     return status;
@@ -376,13 +376,15 @@ enum sp_status sp_checkpoint_open(const char *directory, struct sp_checkpoint **
   return SP_OK;
 }
 
+enum sp_status sp_checkpoint_open(const char *directory, struct sp_checkpoint **out,
+                                  struct sp_error *err) {
+  struct sp_folder folder = sp_folder_at(directory);
+  return sp_checkpoint_open_in(&folder, out, err);
+}
+
 enum sp_status sp_checkpoint_check_unchanged(const struct sp_checkpoint *checkpoint,
-                                             const char *directory, struct sp_error *err) {
-  uint64_t now;
-  SP_TRY(sp_model_stamp(directory, &now, err));
-  return now == checkpoint->stamp
-             ? SP_OK
-             : sp_fail(err, SP_EMODEL, "%s: the model changed while it was being read", directory);
+                                             const struct sp_folder *folder, struct sp_error *err) {
+  return sp_model_check_stamp(folder, checkpoint->stamp, err);
 }
 
 void sp_checkpoint_close(struct sp_checkpoint *checkpoint) {

@@ -98,10 +98,14 @@ struct sp_checkpoint {
  * special_tokens_map.json. */
 SP_MUST_CHECK enum sp_status sp_checkpoint_open(const char *directory, struct sp_checkpoint **out,
                                                 struct sp_error *err);
+/* The same of a folder, which must outlive the checkpoint where it is in memory. */
+SP_MUST_CHECK enum sp_status sp_checkpoint_open_in(const struct sp_folder *folder,
+                                                   struct sp_checkpoint **out,
+                                                   struct sp_error *err);
 /* SP_EMODEL when a file of the directory was written or replaced since the checkpoint was opened: what
  * was read then need not be what was hashed. */
 SP_MUST_CHECK enum sp_status sp_checkpoint_check_unchanged(const struct sp_checkpoint *checkpoint,
-                                                           const char *directory,
+                                                           const struct sp_folder *folder,
                                                            struct sp_error *err);
 void sp_checkpoint_close(struct sp_checkpoint *checkpoint);
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "config_lookahead.h"
-#include "file.h"
 
 #define CONFIG_CEILING ((size_t)16 << 20)
 
@@ -174,27 +173,21 @@ enum sp_status sp_model_config_parse(struct sp_text json, const char *place,
   return status;
 }
 
-enum sp_status sp_model_config_read(const char *directory, struct sp_model_config *out,
+enum sp_status sp_model_config_read(const struct sp_folder *folder, struct sp_model_config *out,
                                     struct sp_error *err) {
   struct sp_buf path = {0}, text = {.ceiling = CONFIG_CEILING};
   enum sp_status status;
-  SP_TRY(sp_buf_printf(&path, err, "%s/config.json", directory));
-  const char *name = sp_buf_cstr(&path);
-  if (!name) {
-    status = sp_fail_memory(err, path.len + 1);
-    goto release;
+  if (!sp_folder_has(folder, "config.json")) {
+    return sp_fail(err, SP_EMODEL, "%s is not a model directory: it has no config.json",
+                   folder->path);
   }
-  if (!sp_file_exists(name)) {
-    status =
-        sp_fail(err, SP_EMODEL, "%s is not a model directory: it has no config.json", directory);
-    goto release;
-  }
-  status = sp_file_read(name, &text, err);
+  SP_TRY_GOTO(sp_folder_path(folder, "config.json", &path, err), release);
+  status = sp_folder_read(folder, "config.json", &text, err);
   if (status == SP_EINPUT) { /* too large */
     status = SP_EMODEL;
   }
   SP_TRY_GOTO(status, release);
-  status = sp_model_config_parse((struct sp_text){text.data, text.len}, name, out, err);
+  status = sp_model_config_parse((struct sp_text){text.data, text.len}, path.data, out, err);
 release:
   sp_buf_release(&text);
   sp_buf_release(&path);

@@ -7,7 +7,7 @@
 #define SP_MODEL_CONFIG_H
 
 #include "backend.h"
-#include "buf.h"
+#include "folder.h"
 #include "lookahead.h"
 
 #ifdef __cplusplus
@@ -44,8 +44,8 @@ struct sp_model_config {
   char dtype_text[24]; /* torch_dtype or dtype; empty when absent */
 };
 
-/* Reads DIRECTORY/config.json. */
-SP_MUST_CHECK enum sp_status sp_model_config_read(const char *directory,
+/* Reads config.json of a model directory. */
+SP_MUST_CHECK enum sp_status sp_model_config_read(const struct sp_folder *folder,
                                                   struct sp_model_config *out,
                                                   struct sp_error *err);
 /* The same from memory; `place` (the file's path) begins every message. */

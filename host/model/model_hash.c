@@ -10,8 +10,6 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "file.h"
-
 enum { block_bytes = 1 << 20 };
 
 struct hasher {
@@ -20,8 +18,7 @@ struct hasher {
 };
 
 static enum sp_status hash_descriptor(struct hasher *hasher, int fd, const char *path,
-                                      struct sp_error *err) {
-  uint64_t size = 0;
+                                      uint64_t *size, struct sp_error *err) {
   for (;;) {
     ssize_t got = read(fd, hasher->block, block_bytes);
     if (got < 0 && errno == EINTR) {
@@ -31,12 +28,53 @@ static enum sp_status hash_descriptor(struct hasher *hasher, int fd, const char 
       return sp_fail_errno(err, SP_EIO, "cannot read %s", path);
     }
     if (got == 0) {
-      break;
+      return SP_OK;
     }
     XXH3_128bits_update(hasher->state, hasher->block, (size_t)got);
-    size += (uint64_t)got;
+    *size += (uint64_t)got;
   }
+}
+
+static enum sp_status hash_on_disk(struct hasher *hasher, const char *path, uint64_t *size,
+                                   struct sp_error *err) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return sp_fail_errno(err, SP_EIO, "cannot open %s", path);
+  }
+  enum sp_status status = hash_descriptor(hasher, fd, path, size, err);
+  close(fd);
+  return status;
+}
+
+static enum sp_status hash_in_memory(struct hasher *hasher, const struct sp_folder *folder,
+                                     const char *name, uint64_t *size, struct sp_error *err) {
+  struct sp_text bytes;
+  SP_TRY(sp_folder_map(folder, name, SP_EMODEL, &bytes, err));
+  XXH3_128bits_update(hasher->state, bytes.data, bytes.len);
+  *size = bytes.len;
+  return SP_OK;
+}
+
+static enum sp_status hash_bytes(struct hasher *hasher, const struct sp_folder *folder,
+                                 const char *name, uint64_t *size, struct sp_error *err) {
+  if (folder->in_memory) {
+    return hash_in_memory(hasher, folder, name, size, err);
+  }
+  struct sp_buf path = {0};
+  enum sp_status status = sp_folder_path(folder, name, &path, err);
+  if (status == SP_OK) {
+    status = hash_on_disk(hasher, path.data, size, err);
+  }
+  sp_buf_release(&path);
+  return status;
+}
+
+static enum sp_status hash_file(struct hasher *hasher, const struct sp_folder *folder,
+                                const char *name, struct sp_error *err) {
+  uint64_t size = 0;
   unsigned char text[8];
+  XXH3_128bits_update(hasher->state, name, strlen(name) + 1);
+  SP_TRY(hash_bytes(hasher, folder, name, &size, err));
   for (int i = 0; i < 8; i++) {
     text[i] = (unsigned char)(size >> (8 * i));
   }
@@ -44,51 +82,31 @@ static enum sp_status hash_descriptor(struct hasher *hasher, int fd, const char 
   return SP_OK;
 }
 
-static enum sp_status hash_file(struct hasher *hasher, const char *path, struct sp_error *err) {
-  const char *slash = strrchr(path, '/');
-  const char *name = slash ? slash + 1 : path;
-  XXH3_128bits_update(hasher->state, name, strlen(name) + 1);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    return sp_fail_errno(err, SP_EIO, "cannot open %s", path);
-  }
-  enum sp_status status = hash_descriptor(hasher, fd, path, err);
-  close(fd);
-  return status;
-}
-
-static enum sp_status hash_where_present(struct hasher *hasher, const char *directory,
+static enum sp_status hash_where_present(struct hasher *hasher, const struct sp_folder *folder,
                                          const char *const *names, size_t count,
                                          struct sp_error *err) {
-  struct sp_buf path = {0};
-  enum sp_status status = SP_OK;
-  for (size_t i = 0; i < count && status == SP_OK; i++) {
-    sp_buf_clear(&path);
-    SP_TRY_GOTO(sp_buf_printf(&path, err, "%s/%s", directory, names[i]), release_path);
-    if (!sp_buf_cstr(&path)) {
-      status = sp_fail_memory(err, path.len + 1);
-    } else if (sp_file_exists(path.data)) {
-      status = hash_file(hasher, path.data, err);
+  for (size_t i = 0; i < count; i++) {
+    if (sp_folder_has(folder, names[i])) {
+      SP_TRY(hash_file(hasher, folder, names[i], err));
     }
   }
-release_path:
-  sp_buf_release(&path);
-  return status;
+  return SP_OK;
 }
 
-static enum sp_status hash_all(struct hasher *hasher, const char *directory,
+static enum sp_status hash_all(struct hasher *hasher, const struct sp_folder *folder,
                                const struct sp_safetensors *tensors, struct sp_error *err) {
   static const char *const before[] = {"config.json", "model.safetensors.index.json"};
   static const char *const after[] = {"vocab.txt", "tokenizer.json", "tokenizer_config.json",
                                       "added_tokens.json", "special_tokens_map.json"};
-  SP_TRY(hash_where_present(hasher, directory, before, 2, err));
+  SP_TRY(hash_where_present(hasher, folder, before, 2, err));
   for (size_t i = 0; i < sp_safetensors_file_count(tensors); i++) {
-    SP_TRY(hash_file(hasher, sp_safetensors_file_path(tensors, i), err));
+    const char *path = sp_safetensors_file_path(tensors, i);
+    SP_TRY(hash_file(hasher, folder, strrchr(path, '/') + 1, err));
   }
-  return hash_where_present(hasher, directory, after, 5, err);
+  return hash_where_present(hasher, folder, after, 5, err);
 }
 
-enum sp_status sp_model_hash(const char *directory, const struct sp_safetensors *tensors,
+enum sp_status sp_model_hash(const struct sp_folder *folder, const struct sp_safetensors *tensors,
                              char out[33], struct sp_error *err) {
   struct hasher hasher = {XXH3_createState(), malloc(block_bytes)};
   enum sp_status status = SP_OK;
@@ -97,7 +115,7 @@ enum sp_status sp_model_hash(const char *directory, const struct sp_safetensors 
     goto release;
   }
   XXH3_128bits_reset(hasher.state);
-  SP_TRY_GOTO(hash_all(&hasher, directory, tensors, err), release);
+  SP_TRY_GOTO(hash_all(&hasher, folder, tensors, err), release);
   XXH128_hash_t hash = XXH3_128bits_digest(hasher.state);
   snprintf(out, 33, "%016llx%016llx", (unsigned long long)hash.high64,
            (unsigned long long)hash.low64);
@@ -128,19 +146,31 @@ static uint64_t stamp_of(int folder, const char *name) {
   return XXH3_64bits_withSeed(facts, sizeof facts, XXH3_64bits(name, strlen(name)));
 }
 
-enum sp_status sp_model_stamp(const char *directory, uint64_t *out, struct sp_error *err) {
-  DIR *folder = opendir(directory);
+enum sp_status sp_model_stamp(const struct sp_folder *folder, uint64_t *out, struct sp_error *err) {
   *out = 0;
-  if (!folder) { /* the config's reader has the better message */
+  if (folder->in_memory) {
+    return SP_OK;
+  }
+  DIR *entries = opendir(folder->path);
+  if (!entries) { /* the config's reader has the better message */
     return errno == ENOENT || errno == ENOTDIR
                ? SP_OK
-               : sp_fail_errno(err, SP_EIO, "cannot read the directory %s", directory);
+               : sp_fail_errno(err, SP_EIO, "cannot read the directory %s", folder->path);
   }
-  for (struct dirent *entry; (entry = readdir(folder));) {
+  for (struct dirent *entry; (entry = readdir(entries));) {
     if (is_model_file(entry->d_name)) {
-      *out += stamp_of(dirfd(folder), entry->d_name); /* in any order */
+      *out += stamp_of(dirfd(entries), entry->d_name); /* in any order */
     }
   }
-  closedir(folder);
+  closedir(entries);
   return SP_OK;
+}
+
+enum sp_status sp_model_check_stamp(const struct sp_folder *folder, uint64_t stamp,
+                                    struct sp_error *err) {
+  uint64_t now;
+  SP_TRY(sp_model_stamp(folder, &now, err));
+  return now == stamp ? SP_OK
+                      : sp_fail(err, SP_EMODEL, "%s: the model changed while it was being read",
+                                folder->path);
 }

@@ -7,7 +7,7 @@
 #ifndef SP_TEXT_TOKENIZER_H
 #define SP_TEXT_TOKENIZER_H
 
-#include "buf.h"
+#include "folder.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,6 +20,9 @@ struct sp_tokenizer;
  * BertJapaneseTokenizer, unknown normalizers) is SP_EMODEL and named. */
 SP_MUST_CHECK enum sp_status sp_tokenizer_open(const char *directory, struct sp_tokenizer **out,
                                                struct sp_error *err);
+/* The same of a folder. */
+SP_MUST_CHECK enum sp_status sp_tokenizer_open_in(const struct sp_folder *folder,
+                                                  struct sp_tokenizer **out, struct sp_error *err);
 void sp_tokenizer_close(struct sp_tokenizer *tokenizer);
 
 struct sp_tokenizer_info {

@@ -1,6 +1,8 @@
-"""A run to disturb: a model, a 16-shard archive, the program, and what an undisturbed run gives."""
+"""A run to disturb: a model, a 16-shard archive, the program, and what an undisturbed run gives.
+Checks of a run compare it with that one: RunChecks."""
 
 import json
+import os
 import pathlib
 import random
 import subprocess
@@ -30,8 +32,35 @@ def write_archive(path, utts, seed=1):
             out.write(json.dumps({"id": f"utt-{u:06d}", "hyps": hyps}) + "\n")
 
 
-class Workload:
-    """Made so large that an undisturbed run takes at least `seconds` on one thread, so that a kill
+class RunChecks:
+    """Of whoever has a program, a finished run as `reference` and its shards' bytes as `files`."""
+
+    def check_marked(self, run):
+        """Whatever happened: a shard that is marked done has the bytes of the undisturbed run."""
+        success = (run / "_SUCCESS").exists()  # looked at first: others may be at work
+        marked = sorted(path.name for path in run.glob("*.done")) if run.exists() else []
+        for name in marked:
+            shard = name.removesuffix(".done") + ".jsonl.zst"
+            expect((run / shard).exists(), f"{name} without its shard")
+            expect((run / shard).read_bytes() == self.files[shard], f"{shard} has other bytes")
+            expect((run / name).read_bytes() == (self.reference / name).read_bytes(),
+                   f"{name} has other bytes")
+        if success:
+            expect(len(marked) == len(self.files), "_SUCCESS beside unfinished shards")
+        return len(marked)
+
+    def check_complete(self, run):
+        self.check_marked(run)
+        expect(shard_files(run) == self.files, "the shards' bytes differ")
+        expect((run / "_SUCCESS").exists(), "no _SUCCESS")
+        left = names(run) - names(self.reference) - {"plan.jsonl.zst"}
+        expect(not left, f"files stay behind: {sorted(left)}")
+        done = subprocess.run([self.program, "verify", str(run)], capture_output=True, text=True)
+        expect(done.returncode == 0, f"verify: exit {done.returncode}: {done.stderr}")
+
+
+class Workload(RunChecks):
+    """Made so large that an undisturbed run takes at least `seconds` of a processor, so that a kill
     meets it in the middle on any machine and under any sanitizer."""
 
     def __init__(self, args, folder, seconds, options=(), utts_a_shard=2):
@@ -47,7 +76,7 @@ class Workload:
             self.seconds = self.measure()
             if self.seconds >= seconds:
                 break
-            growth = min(8.0, 1.3 * seconds / self.seconds)
+            growth = min(8.0, 1.3 * seconds / max(self.seconds, 0.01))
             self.utts_a_shard = max(self.utts_a_shard + 1, int(self.utts_a_shard * growth))
         self.files = shard_files(self.reference)
         expect(len(self.files) == SHARDS, f"{len(self.files)} shards instead of {SHARDS}")
@@ -64,10 +93,10 @@ class Workload:
         if self.reference.exists():
             for file in self.reference.iterdir():
                 file.unlink()
-        began = time.monotonic()
+        began = os.times().children_user
         done = self.run(self.reference, threads=1)
         expect(done.returncode == 0, f"the undisturbed run: exit {done.returncode}: {done.stderr}")
-        return time.monotonic() - began
+        return os.times().children_user - began
 
     def command(self, run, threads=1, model=None, archives=None, options=None, shard_utts=None):
         return [self.program, "score", "--model", str(model or self.model), "--method", "pll",
@@ -84,28 +113,6 @@ class Workload:
         return subprocess.run(self.command(run, **arguments), stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=600)
 
-    def check_marked(self, run):
-        """Whatever happened: a shard that is marked done has the bytes of the undisturbed run."""
-        marked = sorted(path.name for path in run.glob("*.done")) if run.exists() else []
-        for name in marked:
-            shard = name.removesuffix(".done") + ".jsonl.zst"
-            expect((run / shard).exists(), f"{name} without its shard")
-            expect((run / shard).read_bytes() == self.files[shard], f"{shard} has other bytes")
-            expect((run / name).read_bytes() == (self.reference / name).read_bytes(),
-                   f"{name} has other bytes")
-        if run.exists() and (run / "_SUCCESS").exists():
-            expect(len(marked) == SHARDS, "_SUCCESS beside unfinished shards")
-        return len(marked)
-
-    def check_complete(self, run):
-        self.check_marked(run)
-        expect(shard_files(run) == self.files, "the shards' bytes differ")
-        expect((run / "_SUCCESS").exists(), "no _SUCCESS")
-        left = [p.name for p in run.iterdir() if "tmp" in p.name]
-        expect(not left, f"temporary files stay behind: {left}")
-        done = subprocess.run([self.program, "verify", str(run)], capture_output=True, text=True)
-        expect(done.returncode == 0, f"verify: exit {done.returncode}: {done.stderr}")
-
     def finish(self, run, **arguments):
         """Runs again with nothing in the way; the bytes must be those of the undisturbed run."""
         done = self.run(run, **arguments)
@@ -113,8 +120,12 @@ class Workload:
         self.check_complete(run)
 
 
+def names(run):
+    return {path.name for path in run.iterdir()}
+
+
 def shard_files(run):
-    return {path.name: path.read_bytes() for path in sorted(run.glob("*.jsonl.zst"))}
+    return {path.name: path.read_bytes() for path in sorted(run.glob("scores-*.jsonl.zst"))}
 
 
 def wait_until(condition, process, seconds=60.0):

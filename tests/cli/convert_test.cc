@@ -1,4 +1,6 @@
 // `secondpass convert` as a user runs it.
+#include <algorithm>
+
 #include "program.h"
 
 namespace {

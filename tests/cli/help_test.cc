@@ -34,7 +34,7 @@ TEST_P(HelpTest, IsTheSameThroughHelp) {
 
 INSTANTIATE_TEST_SUITE_P(Commands, HelpTest,
                          ::testing::Values("score", "rescore", "tune", "wer", "compare", "report",
-                                           "plan", "verify", "cat", "convert", "model", "masks",
+                                           "plan", "status", "verify", "merge", "cat", "convert", "model", "masks",
                                            "env", "bench", "bench engine", "bench savings",
                                            "bench masks", "bench lists", "bench replay", "bench io",
                                            "bench wer", "bench tune", "help", "man", "completion"));
@@ -44,7 +44,8 @@ TEST(Help, ListsEveryCommandAndEveryExitCode) {
   EXPECT_EQ(said.code, 0);
   for (const char *line :
        {"\n  score ",     "\n  rescore ", "\n  tune ",    "\n  wer ",   "\n  plan ",
-        "\n  verify ",    "\n  cat ",     "\n  convert ", "\n  model ", "\n  masks ",
+        "\n  status ",    "\n  verify ",  "\n  merge ",   "\n  cat ",   "\n  convert ",
+        "\n  model ",     "\n  masks ",
         "\n  env ",       "\n  bench ",   "\n  help ",    "\n  man ",   "\n  completion ",
         "\n  --version ", "\n  0 ",       "\n  2 ",       "\n  3 ",     "\n  4 ",
         "\n  5 ",         "\n  6 ",       "\n  7 ",       "\n  130 "}) {

@@ -1,5 +1,6 @@
 // `masks`: pictures read back and counted, JSON against the graph, cones against a search, and what users
 // get wrong.
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <map>

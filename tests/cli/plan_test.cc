@@ -56,5 +56,58 @@ TEST_F(PlanList, SaysWhereSchedulersDecide) {
   }
 }
 
+class PlanDescribe : public Workplace {
+ protected:
+  void SetUp() override {
+    Workplace::SetUp();
+    WriteFile(scratch_ / "d.json",
+              R"({"secondpass_description":1,"utterances":100000000,"hypotheses":10,
+                  "lengths":"librispeech-10best"})");
+  }
+  std::string Command() { return "plan --model " + Path("model") + " --describe " + Path("d.json"); }
+};
+
+TEST_F(PlanDescribe, SaysWhatABillionTakes) {
+  Said said = Program(Command() + " --devices 1024 --device-flops 4e14");
+  ASSERT_EQ(said.code, 0) << said.err;
+  for (const char *part : {"1,000,000,000", "1,024 of 4e+14 FLOP/s", "validating pass", "run directory",
+                           "plan.jsonl.zst", "head: ids", "more in $TMPDIR"})
+    EXPECT_NE(said.out.find(part), std::string::npos) << part << "\n" << said.out;
+  Json json = ParseJson(Program(Command() + " --devices 1024 --device-flops 4e14 --json").out);
+  EXPECT_EQ(Integer(json, "counts.hyps"), 1000000000);
+  EXPECT_EQ(String(json, "format"), "described");
+  EXPECT_EQ(Integer(json, "described.devices"), 1024);
+  EXPECT_GT(Integer(json, "described.run_bytes"), 1000000000);
+  EXPECT_GT(json_real_value(Member(json, "described.score_seconds")), 0);
+}
+
+TEST_F(PlanDescribe, MeasuresThisMachine) {
+  Json json = ParseJson(Program(Command() + " --threads 1 --json").out);
+  EXPECT_GT(json_real_value(Member(json, "measured_flops")), 0);
+  EXPECT_GT(Integer(json, "described.head_bytes"), Integer(json, "described.head_ids_bytes"));
+  Said said = Program(Command() + " --threads 1");
+  EXPECT_NE(said.out.find("head, all"), std::string::npos) << said.out;
+}
+
+TEST_F(PlanDescribe, WrongUsesAreNamed) {
+  const struct {
+    std::string arguments, said;
+  } cases[] = {{"plan --model m --devices 4 a.jsonl", "--devices needs --describe FILE"},
+               {"plan --model m --device-flops 4 a.jsonl", "--device-flops needs --describe FILE"},
+               {Command() + " a.jsonl", "'a.jsonl' is too much"},
+               {Command() + " --list", "--list does not go with --describe"},
+               {"plan --describe " + Path("d.json"), "no model directory"}};
+  for (const auto &one : cases) {
+    Said said = Program(one.arguments);
+    EXPECT_EQ(said.code, 2) << one.arguments;
+    EXPECT_NE(said.err.find(one.said), std::string::npos) << said.err;
+  }
+  WriteFile(scratch_ / "d.json", "{}");
+  Said said = Program(Command() + " --json");
+  EXPECT_EQ(said.code, 3);
+  EXPECT_NE(said.err.find("secondpass_description is not 1"), std::string::npos) << said.err;
+  EXPECT_EQ(Integer(ParseJson(said.out), "exit_code"), 3);
+}
+
 }  // namespace
 }  // namespace sp_test

@@ -27,6 +27,22 @@ TEST_F(DeviceTest, ListDescribesEachDevice) {
   EXPECT_EQ(cuda_.list(lines, 0), 0u);
 }
 
+// Processes that see other GPUs under the same numbers know them apart.
+TEST_F(DeviceTest, IdentityIsTheHostsAndNotTheProcesss) {
+  sp_device_identity two[4], later[4];
+  options_.devices = 2;
+  Restart();
+  ASSERT_EQ(cuda_.identify(two, 4), 2u);
+  EXPECT_EQ(cuda_.identify(later, 1), 1u);
+  options_.first = 1;
+  Restart();
+  ASSERT_EQ(cuda_.identify(later, 4), 2u);
+  EXPECT_NE(two[0].id, two[1].id);
+  EXPECT_EQ(two[1].id, later[0].id);
+  EXPECT_EQ(two[1].number, 1u);
+  EXPECT_EQ(later[0].number, 0u);
+}
+
 TEST_F(DeviceTest, WithoutDevicesThereIsNoneAndOpenSaysWhy) {
   options_.devices = 0;
   Restart();

@@ -123,6 +123,13 @@ sp_score_options ToOptions(Job &job, const std::vector<const char *> &archives, 
   options.capacity = job.capacity;
   options.node_cost = job.node_cost;
   options.key_cost = job.key_cost;
+  options.part = job.part;
+  options.parts = job.parts;
+  options.prepare = job.prepare;
+  options.lease = job.lease;
+  options.grace = job.grace;
+  options.own_share = job.own_share;
+  options.ranks = job.ranks;
   options.progress = TellProgress;
   options.warn = TellWarning;
   options.sink = TakeLine;
@@ -218,10 +225,22 @@ Planned Plan(Job &job) {
   return planned;
 }
 
+Described PlanFrom(Job &job, const sp_describe &describe) {
+  Outcome outcome{};
+  Described described{};
+  sp_error err{};
+  Call call{&job, &outcome};
+  sp_score_options options = ToOptions(job, {}, &call);
+  described.status = sp_plan_described(&options, &describe, &described.summary, &err);
+  described.message = err.message;
+  return described;
+}
+
 std::string LinesOf(const std::string &run) {
   std::vector<std::string> shards;
   for (const auto &entry : fs::directory_iterator(run)) {
-    if (entry.path().extension() == ".zst")
+    const std::string name = entry.path().filename();
+    if (name.rfind("scores-", 0) == 0 && entry.path().extension() == ".zst")
       shards.push_back(entry.path());
   }
   std::sort(shards.begin(), shards.end());

@@ -41,6 +41,11 @@ struct Job {
   uint64_t limit = 0;
   bool per_token = false, with_text = false, force_mask = false, latency = false;
   double capacity = 0, node_cost = 0, key_cost = 0;
+  size_t part = 0, parts = 0;
+  bool prepare = false;
+  double lease = 0, grace = 0;
+  bool own_share = false;
+  const sp_ranks *ranks = nullptr;
   std::function<void(const sp_progress &)> on_progress;
   std::function<sp_status(const std::string &, sp_error *)> on_line;  // default: keeps the lines
   volatile int stop = 0;
@@ -62,6 +67,13 @@ struct Planned {
   std::vector<std::string> warnings;
 };
 Planned Plan(Job &job);
+
+struct Described {
+  sp_status status;
+  std::string message;
+  sp_described_summary summary;
+};
+Described PlanFrom(Job &job, const sp_describe &describe);
 
 // All score lines of a run directory, in archive order; fails the test when a shard is unreadable.
 std::string LinesOf(const std::string &run);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <vector>
 
 namespace {
@@ -95,6 +96,59 @@ TEST_F(Slots, AJobWithoutBatchesIsScoredAtOnce) {
   Make({0, 1});
   EXPECT_TRUE(sp_slot_is_scored(&slot_[0]));
   EXPECT_EQ(Take(0), "1.0");
+}
+
+// Of 100 tokens each; the oldest is half done.
+class LateSlots : public Slots {
+ protected:
+  void SetUp() override {
+    Make({2, 2, 2});
+    for (size_t i = 0; i < slot_.size(); i++) {
+      slot_[i].job.index = 10 + i;
+      slot_[i].job.plan.tokens = 100;
+    }
+    slot_[0].seq_tokens_done = 50;
+  }
+  std::vector<size_t> Drop(double speed, size_t devices, double seconds) {
+    std::vector<size_t> dropped(slot_.size());
+    dropped.resize(sp_slots_drop_late(&slots_, speed, devices, seconds, dropped.data()));
+    return dropped;
+  }
+};
+
+TEST_F(LateSlots, WhatEndsInTimeIsKept) {
+  EXPECT_EQ(Drop(10, 1, 25), (std::vector<size_t>{}));
+  EXPECT_EQ(Drop(10, 1, 24.9), (std::vector<size_t>{12}));
+  EXPECT_EQ(Drop(10, 1, 15), (std::vector<size_t>{}));
+  EXPECT_EQ(Drop(10, 1, 14), (std::vector<size_t>{11}));
+  EXPECT_TRUE(sp_slots_any_open(&slots_));
+  EXPECT_EQ(Drop(10, 1, 0), (std::vector<size_t>{10}));
+  EXPECT_FALSE(sp_slots_any_open(&slots_));
+  EXPECT_EQ(Take(0), "") << "nobody computes what is dropped";
+}
+
+// With three devices each job has a third of the speed.
+TEST_F(LateSlots, AJobIsNotFasterThanItsDevice) {
+  EXPECT_EQ(Drop(10, 3, 29), (std::vector<size_t>{12, 11}));
+  EXPECT_EQ(Drop(10, 3, 15), (std::vector<size_t>{}));
+}
+
+TEST_F(LateSlots, WhatIsNotBegunIsDroppedAndWhatIsWrittenIsNot) {
+  slot_[0].state = SP_SLOT_FINISHING;
+  slot_[1].state = SP_SLOT_PREPARING;
+  slot_[2].state = SP_SLOT_READY;
+  EXPECT_EQ(Drop(1e9, 1, 1e9), (std::vector<size_t>{12, 11}));
+  EXPECT_TRUE(sp_slots_any_open(&slots_));
+  EXPECT_EQ(slot_[0].state, SP_SLOT_FINISHING);
+}
+
+TEST_F(LateSlots, WithoutAMeasuredSpeedNothingEnds) {
+  EXPECT_EQ(Drop(0, 1, 100), (std::vector<size_t>{12, 11, 10}));
+}
+
+TEST_F(LateSlots, BeforeTheFirstBatchWhatRunsIsKeptToTheEnd) {
+  EXPECT_EQ(Drop(INFINITY, 1, 0.1), (std::vector<size_t>{}));
+  EXPECT_EQ(Drop(INFINITY, 1, 0), (std::vector<size_t>{12, 11, 10}));
 }
 
 }  // namespace

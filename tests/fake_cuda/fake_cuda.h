@@ -13,6 +13,7 @@
 //
 // Programs (secondpass_fake) are set up by the environment:
 //   SP_FAKE_CUDA_DEVICES=N     devices (1)
+//   SP_FAKE_CUDA_FIRST=N       which of the host's GPUs the first of them is (0)
 //   SP_FAKE_CUDA_NAMES=A,B     their names, the last for all that follow
 //   SP_FAKE_CUDA_FAIL_CALL=K   the K-th call fails
 //   SP_FAKE_CUDA_LOSE=D:K      device D is lost from its K-th call on
@@ -31,7 +32,7 @@
 namespace sp_fake_cuda {
 
 struct Options {
-  int devices = 1;
+  int devices = 1, first = 0;
   std::vector<std::string> names = {"Fake GPU"};
   int major = 9;                    // of the compute capability
   size_t memory = size_t{1} << 30;  // of each device

@@ -21,6 +21,7 @@ uint64_t NumberFrom(const char *name, uint64_t fallback) {
 Options OptionsFromEnvironment() {
   Options options;
   options.devices = static_cast<int>(NumberFrom("SP_FAKE_CUDA_DEVICES", 1));
+  options.first = static_cast<int>(NumberFrom("SP_FAKE_CUDA_FIRST", 0));
   options.fail_call = NumberFrom("SP_FAKE_CUDA_FAIL_CALL", 0);
   options.fail_work = NumberFrom("SP_FAKE_CUDA_FAIL_WORK", 0);
   options.divided_sums = NumberFrom("SP_FAKE_CUDA_DIVIDED_SUMS", 0) != 0;

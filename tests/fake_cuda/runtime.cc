@@ -152,6 +152,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
   *properties = cudaDeviceProp{};
   snprintf(properties->name, sizeof properties->name, "%s",
            m.devices[static_cast<size_t>(device)].name.c_str());
+  properties->uuid.bytes[0] = static_cast<char>(m.options.first + device);
   properties->totalGlobalMem = m.options.memory;
   properties->major = m.options.major;
   properties->multiProcessorCount = 4;

@@ -123,4 +123,20 @@ TEST(IdSet, ADiskThatCannotTakeTheRunsIsAnIoError) {
   }
 }
 
+// What is promised of memory: a table is doubled while two fit, and then spills.
+TEST(IdSet, BytesAreBounded) {
+  uint64_t spilled = 1;
+  const uint64_t first = 2048 * 24;  // 1,024 slots and as many spare ones
+  EXPECT_EQ(sp_id_set_bytes(0, SP_ID_SET_MEMORY, &spilled), first);
+  EXPECT_EQ(sp_id_set_bytes(768, SP_ID_SET_MEMORY, &spilled), first);
+  EXPECT_EQ(spilled, 0u);
+  EXPECT_EQ(sp_id_set_bytes(769, SP_ID_SET_MEMORY, &spilled), first + 3072 * 24) << "both at once";
+  EXPECT_EQ(sp_id_set_bytes(769, kTiny, &spilled), first);
+  EXPECT_EQ(spilled, 769u * 24);
+  for (uint64_t ids : {12582912ull, 12582913ull, 1000000000ull, 100000000000ull}) {
+    EXPECT_LE(sp_id_set_bytes(ids, SP_ID_SET_MEMORY, &spilled), SP_ID_SET_MEMORY) << ids;
+    EXPECT_EQ(spilled, ids == 12582912 ? 0 : ids * 24) << ids;
+  }
+}
+
 }  // namespace

@@ -1,6 +1,8 @@
 // Every file of golden/bad/run, each named after its fault, and the good-* controls beside them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "run_fixture.h"
 #include "shard.h"
 

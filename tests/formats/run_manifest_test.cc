@@ -39,6 +39,42 @@ TEST_F(RunManifest, RoundTrip) {
   json_decref(manifest);
 }
 
+TEST_F(RunManifest, OpenMembersAreFilled) {
+  json_t *open = json_pack("{s:{s:n, s:s, s:n}, s:{s:n}}", "identity", "device_type", "dtype",
+                           "f32", "backend", "info", "signature");
+  json_t *from =
+      json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:s}}", "identity", "device_type", "cpu x", "dtype",
+                "bf16", "backend", "cpu", "mask", "full", "info", "signature", "s");
+  json_t *filled = json_pack("{s:{s:s, s:s, s:s}, s:{s:s}}", "identity", "device_type", "cpu x",
+                             "dtype", "f32", "backend", "cpu", "info", "signature", "s");
+  json_t *without = json_object();
+  EXPECT_TRUE(sp_run_manifest_is_open(open));
+  EXPECT_FALSE(sp_run_manifest_is_open(from));
+  EXPECT_FALSE(sp_run_manifest_is_open(without)) << "an older run that does not tell";
+  sp_run_manifest_fill(from, open);
+  EXPECT_FALSE(sp_run_manifest_is_open(from)) << "null is no value to take";
+  sp_run_manifest_fill(open, without);
+  EXPECT_TRUE(sp_run_manifest_is_open(open));
+  sp_run_manifest_fill(open, from);
+  EXPECT_TRUE(json_equal(open, filled));
+  for (json_t *value : {open, from, filled, without})
+    json_decref(value);
+}
+
+TEST_F(RunManifest, PublishingLeavesOneThatIsThere) {
+  json_t *first = sp_test::MakeManifest(3, 4, 10, 20),
+         *second = sp_test::MakeManifest(5, 2, 10, 20);
+  ASSERT_SP_OK(sp_run_manifest_publish(run_.path().c_str(), first, &err));
+  const std::string bytes = ReadFile(run_ / "run.json");
+  ASSERT_SP_OK(sp_run_manifest_publish(run_.path().c_str(), second, &err));
+  EXPECT_EQ(ReadFile(run_ / "run.json"), bytes);
+  EXPECT_EQ(sp_test::FilesOf(run_.path()), std::vector<std::string>{"run.json"});
+  ASSERT_SP_OK(sp_run_manifest_write(run_.path().c_str(), second, &err));
+  EXPECT_NE(ReadFile(run_ / "run.json"), bytes);
+  json_decref(first);
+  json_decref(second);
+}
+
 TEST_F(RunManifest, AbsentIsNoError) {
   json_t *read = nullptr;
   bool found = true;

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "run_fixture.h"
+#include "seek_table.h"
+#include "sink.h"
 
 namespace {
 
@@ -89,6 +91,21 @@ TEST_F(ShardPeers, ReadOneFrame) {
 TEST_F(ShardPeers, ReadAShardWithoutLines) {
   Write({});
   ExpectReadable(0);
+}
+
+// What `convert` and `rescore` write as .zst, and the plan of a run.
+TEST_F(ShardPeers, ReadAnArchiveOfManyFrames) {
+  std::vector<Line> lines = MakeLines("utt-", 4000, 60);
+  shard_ = scratch_ / "archive.jsonl.zst";
+  sp_error err{};
+  sp_sink *sink = nullptr;
+  ASSERT_SP_OK(sp_sink_open(shard_.c_str(), &sink, &err));
+  std::string all = Joined(lines);
+  ASSERT_SP_OK(sp_sink_write(sink, all.data(), all.size(), &err));
+  ASSERT_SP_OK(sp_sink_close(sink, &err));
+  WriteFile(scratch_ / "plain", all);
+  EXPECT_GE(sp_test::ReadThroughSeekTable(ReadFile(shard_)).size(), 3u);
+  ExpectReadable(4000);
 }
 
 }  // namespace

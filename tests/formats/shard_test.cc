@@ -8,16 +8,20 @@
 #include <cstdio>
 
 #include "run_fixture.h"
+#include "seek_table.h"
 
 namespace {
 
 using sp_test::Contains;
 using sp_test::FilesOf;
+using sp_test::Frame;
 using sp_test::Joined;
+using sp_test::Le32;
 using sp_test::Line;
 using sp_test::MakeLine;
 using sp_test::MakeLines;
 using sp_test::ReadFile;
+using sp_test::ReadThroughSeekTable;
 using sp_test::Scratch;
 using sp_test::ShardPath;
 using sp_test::WriteFile;
@@ -39,43 +43,6 @@ std::vector<Line> ManyLines() {
   std::string long_text = "{\"id\":\"long\",\"hyps\":[]" + std::string(SP_FRAME_RAW, ' ') + "}\n";
   lines.insert(lines.begin() + 1500, {"long", long_text, 0, 0});
   return lines;
-}
-
-uint32_t Le32(const std::string &bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t k = 0; k < 4; k++) {
-    value |= static_cast<uint32_t>(static_cast<unsigned char>(bytes[at + k])) << (8 * k);
-  }
-  return value;
-}
-
-struct Frame {
-  std::string raw;
-};
-
-// A second reader, after the seekable format's description: from the end of the file to the frames.
-std::vector<Frame> ReadThroughSeekTable(const std::string &file) {
-  std::vector<Frame> frames;
-  size_t size = file.size();
-  EXPECT_EQ(Le32(file, size - 4), 0x8F92EAB1u);
-  EXPECT_EQ(static_cast<unsigned char>(file[size - 5]), 0x80);
-  uint32_t count = Le32(file, size - 9);
-  size_t table = size - 9 - size_t{12} * count - 8;
-  EXPECT_EQ(Le32(file, table), 0x184D2A5Eu);
-  EXPECT_EQ(Le32(file, table + 4), size - table - 8);
-  size_t at = 0;
-  for (uint32_t k = 0; k < count; k++) {
-    size_t entry = table + 8 + size_t{12} * k;
-    uint32_t packed = Le32(file, entry), raw_bytes = Le32(file, entry + 4);
-    std::string raw(raw_bytes, '\0');
-    EXPECT_EQ(ZSTD_getFrameContentSize(file.data() + at, packed), raw_bytes);
-    EXPECT_EQ(ZSTD_decompress(raw.data(), raw_bytes, file.data() + at, packed), raw_bytes);
-    EXPECT_EQ(static_cast<uint32_t>(XXH64(raw.data(), raw_bytes, 0)), Le32(file, entry + 8));
-    frames.push_back({raw});
-    at += packed;
-  }
-  EXPECT_EQ(at, table);
-  return frames;
 }
 
 TEST(Shard, PathsAreNamedByIndexAndCount) {
@@ -204,6 +171,33 @@ TEST(Shard, FramesAreCutAtLineEndsAndTheTableFindsThem) {
   std::string read;
   ASSERT_SP_OK(ReadLines(ShardPath(run.path(), 0, 1, ".jsonl.zst"), &read, nullptr, &err));
   EXPECT_EQ(read, all);
+}
+
+// Frames as FORMATS.md has them, compressed here: the bytes of shards may not change.
+TEST(Shard, BytesAreThoseOfTheFramesAlone) {
+  Scratch run;
+  sp_error err{};
+  std::vector<Line> lines = ManyLines();
+  ASSERT_SP_OK(WriteShard(run.path(), 0, 1, lines, &err));
+  std::vector<std::string> frames(1);
+  for (const Line &line : lines) {
+    if (!frames.back().empty() && frames.back().size() + line.text.size() > SP_FRAME_RAW)
+      frames.emplace_back();
+    frames.back() += line.text;
+  }
+  ZSTD_CCtx *zstd = ZSTD_createCCtx();
+  ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, 3);
+  ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1);
+  std::string expected;
+  for (const std::string &frame : frames) {
+    std::string packed(ZSTD_compressBound(frame.size()), '\0');
+    packed.resize(ZSTD_compress2(zstd, packed.data(), packed.size(), frame.data(), frame.size()));
+    expected += packed;
+  }
+  ZSTD_freeCCtx(zstd);
+  std::string file = ReadFile(ShardPath(run.path(), 0, 1, ".jsonl.zst"));
+  EXPECT_EQ(file.size(), expected.size() + 8 + 12 * frames.size() + 9);
+  EXPECT_TRUE(file.compare(0, expected.size(), expected) == 0);
 }
 
 TEST(Shard, EqualLinesGiveEqualBytes) {

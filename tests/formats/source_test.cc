@@ -3,36 +3,18 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 #include <xxhash.h>
-#include <zlib.h>
-#include <zstd.h>
 
 #include <random>
 #include <string>
 #include <vector>
 
+#include "packed.h"
 #include "scratch.h"
 
 namespace {
 
-std::string Zstd(const std::string &raw) {
-  std::string out(ZSTD_compressBound(raw.size()), '\0');
-  out.resize(ZSTD_compress(out.data(), out.size(), raw.data(), raw.size(), 1));
-  return out;
-}
-
-std::string Gzip(const std::string &raw) {
-  z_stream stream = {};
-  EXPECT_EQ(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string out(deflateBound(&stream, raw.size()) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef *>(const_cast<char *>(raw.data()));
-  stream.avail_in = static_cast<uInt>(raw.size());
-  stream.next_out = reinterpret_cast<Bytef *>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
+using sp_test::Gzip;
+using sp_test::Zstd;
 
 std::string Skippable(const std::string &content) {
   std::string out = {'\x53', '\x2a', '\x4d', '\x18', static_cast<char>(content.size()), 0, 0, 0};

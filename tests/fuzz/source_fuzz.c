@@ -1,5 +1,7 @@
-/* source_fuzz.c - any bytes as a plain, zstd or gzip file, read as blocks and as lines. */
+/* source_fuzz.c - any bytes as a plain, zstd or gzip file, read as blocks, as lines, and from the place of
+ * one of the lines. */
 #include <stdlib.h>
+#include <xxhash.h>
 
 #include "source.h"
 
@@ -26,8 +28,46 @@ static void read_blocks(struct sp_source *source) {
   free(block);
 }
 
+/* Blocks after a seek to any place whatever end, or fail. */
+static void read_elsewhere(struct sp_source *source) {
+  struct sp_error err;
+  static const struct sp_source_place places[] = {
+      {3, 5, 1}, {20, 0, 0}, {0, 40, 7}, {1ull << 60, 1, 1}};
+  char block[1000];
+  for (int i = 0; i < 4; i++) {
+    if (sp_source_seek(source, &places[i], &err) != SP_OK) {
+      return;
+    }
+    size_t got = 1;
+    for (size_t total = 0; got > 0 && total < most_bytes / 4; total += got) {
+      if (sp_source_read(source, block, sizeof block, &got, &err) != SP_OK) {
+        return;
+      }
+    }
+  }
+}
+
+static XXH64_hash_t hash_of(struct sp_text line) {
+  return line.len > 0 ? XXH64(line.data, line.len, 0) : 0;
+}
+
+/* The line at a place is the one that stood there. */
+static void read_again(struct sp_source *source, const struct sp_source_place *place,
+                       XXH64_hash_t hash) {
+  struct sp_error err;
+  struct sp_text line;
+  bool found;
+  if (sp_source_seek(source, place, &err) != SP_OK ||
+      sp_source_line(source, 100000, &line, &found, &err) != SP_OK || !found ||
+      hash_of(line) != hash || sp_source_line_number(source) != place->line + 1) {
+    abort();
+  }
+}
+
 static void read_lines(struct sp_source *source) {
   struct sp_error err;
+  struct sp_source_place place = {0, 0, UINT64_MAX};
+  XXH64_hash_t hash = 0;
   struct sp_text line;
   struct sp_file_digest digest;
   bool found = true;
@@ -38,15 +78,22 @@ static void read_lines(struct sp_source *source) {
     if (found && line.len > 0 && (line.len > 100000 || line.data[line.len - 1] == '\n')) {
       abort();
     }
+    if (found && sp_source_line_number(source) % 7 < 3) {
+      place = sp_source_line_place(source);
+      hash = hash_of(line);
+    }
   }
   if (sp_source_digest(source, &digest, &err) != SP_OK) {
     abort(); /* memory cannot fail to be read */
   }
+  if (place.line != UINT64_MAX) {
+    read_again(source, &place, hash);
+  }
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
-  void (*const readers[])(struct sp_source *) = {read_blocks, read_lines};
-  for (int i = 0; i < 2; i++) {
+  void (*const readers[])(struct sp_source *) = {read_blocks, read_lines, read_elsewhere};
+  for (int i = 0; i < 3; i++) {
     struct sp_source *source = NULL;
     struct sp_text bytes = {(const char *)data, size};
     if (sp_source_open_memory("fuzz", bytes, &source, NULL) == SP_OK) {

@@ -14,6 +14,10 @@ MLM = b'{\n"u1": {"hyp_2": {"score": -2, "text": "b"}, "hyp_1": {"text": "a"}, "
 KBEST = b"u1 R\nu2\n\xffu1 A B\nu2 \n\xffu1 tensor(-4.06, device='cuda:0')\nu2 -1e-5\n\xffu2 C\n\xffu2 0.0\n"
 INDEX = b'{"metadata": {"total_size": 8},\n "weight_map": {"a": "1.safetensors", "b": "2.safetensors", "c": "1.safetensors"}}\n'
 STATE = b'{"format":"secondpass-state","version":1,"step":3,"count":2,"facts":{"loss":0.1,"at":[1,2]}}\n'
+PLAN = (b'{"shard":0,"file":0,"stored":0,"raw":0,"line":0,"records":0,"utts":2,"hyps":9,"tokens":80,"cost":1.5,"xxh64":"00000000000000ab"}\n'
+        b'{"shard":1,"file":0,"stored":7,"raw":3,"line":2,"records":2,"utts":1,"hyps":0,"tokens":0,"cost":0,"xxh64":"fedcba9876543210"}\n'
+        b'{"shard":2,"file":4,"stored":0,"raw":0,"line":0,"records":3,"utts":1,"hyps":5,"tokens":7,"cost":1e+20,"xxh64":"0000000000000000"}\n')
+PLAN_BARE = b'{"shard":0,"utts":2,"hyps":9,"tokens":80,"cost":1.5,"xxh64":"00000000000000ab"}\n'
 ZSTD = zstandard.ZstdCompressor(write_checksum=True)
 
 SEEDS = {
@@ -34,6 +38,19 @@ SEEDS = {
     "text/jsonl": LINE,
     "text/mlm": MLM,
     "text/array": b'[{"input":["x"]}]',
+    "plan/places": PLAN,
+    "plan/bare": PLAN_BARE,
+    "plan/bare-twice": PLAN_BARE + PLAN_BARE.replace(b'"shard":0', b'"shard":1'),
+    "plan/mixed": PLAN_BARE + PLAN.split(b"\n")[1] + b"\n",
+    "plan/cut": PLAN[:200],
+    "plan/back": PLAN.replace(b'"stored":7,"raw":3,"line":2', b'"stored":0,"raw":0,"line":2'),
+    "plan/records": PLAN.replace(b'"records":2', b'"records":3'),
+    "plan/huge": PLAN.replace(b'"utts":2', b'"utts":9223372036854775807'),
+    "plan/too-huge": PLAN.replace(b'"hyps":9', b'"hyps":9223372036854775808'),
+    "plan/cost": PLAN.replace(b'"cost":1.5', b'"cost":1.50'),
+    "plan/zero": PLAN_BARE.replace(b'"utts":2', b'"utts":0'),
+    "plan/order": PLAN_BARE.replace(b'"shard":0', b'"shard":1'),
+    "plan/empty": b"",
     "safetensors_index/two-shards": INDEX,
     "safetensors_index/cut": INDEX[:60],
     "safetensors_index/no-map": b'{"metadata": {}}',

@@ -115,7 +115,8 @@ TEST(Config, EveryDefectIsNamedWithItsKeyAndValue) {
     WriteFile(scratch / "config.json", sp_test::ReadFile(folder + name));
     sp_error err{};
     sp_model_config config;
-    EXPECT_EQ(sp_model_config_read(scratch.path().c_str(), &config, &err), SP_EMODEL) << name;
+    sp_folder directory = sp_folder_at(scratch.path().c_str());
+    EXPECT_EQ(sp_model_config_read(&directory, &config, &err), SP_EMODEL) << name;
     EXPECT_TRUE(strstr(err.message, json_string_value(message))) << name << ": " << err.message;
     EXPECT_TRUE(strstr(err.message, (scratch / "config.json").c_str())) << err.message;
     count++;
@@ -128,7 +129,8 @@ TEST(Config, ADirectoryWithoutAConfigIsNoModel) {
   Scratch scratch;
   sp_error err{};
   sp_model_config config;
-  EXPECT_EQ(sp_model_config_read(scratch.path().c_str(), &config, &err), SP_EMODEL);
+  sp_folder directory = sp_folder_at(scratch.path().c_str());
+  EXPECT_EQ(sp_model_config_read(&directory, &config, &err), SP_EMODEL);
   EXPECT_TRUE(strstr(err.message, "it has no config.json")) << err.message;
 }
 

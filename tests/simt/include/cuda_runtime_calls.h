@@ -16,8 +16,13 @@ enum cudaMemcpyKind {
 
 enum { cudaHostAllocPortable = 1, cudaStreamNonBlocking = 1 };
 
+typedef struct {
+  char bytes[16];
+} cudaUUID_t;
+
 struct cudaDeviceProp {
   char name[256];
+  cudaUUID_t uuid;
   size_t totalGlobalMem;
   int major, minor;
   int multiProcessorCount;

@@ -1,0 +1,156 @@
+// claims_fixture.h - workers of one run directory in one process, and others' files made by hand.
+#ifndef SP_TESTS_FORMATS_CLAIMS_FIXTURE_H
+#define SP_TESTS_FORMATS_CLAIMS_FIXTURE_H
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <functional>
+#include <memory>
+
+#include "run_claims.h"
+#include "run_fixture.h"
+#include "run_worker.h"
+
+namespace sp_test {
+
+struct CloseClaims {
+  void operator()(sp_claims *claims) const {
+    sp_claims_close(claims);
+  }
+};
+using Claims = std::unique_ptr<sp_claims, CloseClaims>;
+
+constexpr double kLease = 10.0;
+
+inline double ReadClock(void *clock) {
+  return *static_cast<double *>(clock);
+}
+
+// Waiting costs no time but that of the clock it is given.
+inline bool Pause(void *clock, double seconds) {
+  *static_cast<double *>(clock) += seconds;
+  return true;
+}
+
+inline sp_status OpenClaims(const std::string &run, double *clock, Claims *out, sp_error *err,
+                            double lease = kLease) {
+  sp_claims_rules rules{};
+  rules.run = run.c_str();
+  rules.part = "2/8";
+  rules.lease = lease;
+  rules.clock = ReadClock;
+  rules.pause = Pause;
+  rules.context = clock;
+  sp_claims *claims = nullptr;
+  sp_status status = sp_claims_open(&rules, &claims, err);
+  out->reset(claims);
+  return status;
+}
+
+// The file of a worker on a host that is not this one; nothing of it locks here.
+struct Remote {
+  std::string run, id;
+  sp_worker worker{};
+
+  Remote(const std::string &in, const std::string &name) : run(in), id(name) {
+    snprintf(worker.owner.host, sizeof worker.owner.host, "elsewhere.example");
+    snprintf(worker.owner.start, sizeof worker.owner.start, "2026-01-02T03:04:05Z");
+    snprintf(worker.owner.mount, sizeof worker.owner.mount, "another-kernel/1f");
+    worker.owner.pid = 4711;
+    worker.flocked = true;
+    worker.lease = kLease;
+    std::filesystem::create_directory(run + "/.claims");
+    Write();
+  }
+  void Write() const {
+    sp_buf text{};
+    sp_error err{};
+    EXPECT_SP_OK(sp_worker_write(&worker, &text, &err));
+    RenewFile(run + "/.claims/worker-" + id, std::string(text.data, text.len));
+    sp_buf_release(&text);
+  }
+  void Beat() {
+    worker.beat++;
+    Write();
+  }
+  void Claim(const std::string &name) const {
+    WriteFile(run + "/.claims/" + name, id + "\n");
+  }
+};
+
+// A child process; it must not return into the tests.
+class Child {
+ public:
+  explicit Child(const std::function<int()> &body) : pid_(fork()) {
+    if (pid_ == 0) {
+      _exit(body());
+    }
+  }
+  ~Child() {
+    if (pid_ > 0) {
+      End(SIGKILL);
+    }
+  }
+  Child(const Child &) = delete;
+  Child &operator=(const Child &) = delete;
+  pid_t pid() const {
+    return pid_;
+  }
+  void Signal(int signal) const {
+    kill(pid_, signal);
+  }
+  // Waits for its end: the exit code, 128 + signal when killed. A signal of 0: it ends by itself.
+  int End(int signal = 0) {
+    int status = 0;
+    if (signal) {
+      kill(pid_, signal);
+    }
+    waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+ private:
+  pid_t pid_;
+};
+
+// Waits for a file that another process makes.
+inline bool Await(const std::string &path) {
+  for (int k = 0; k < 60000 && !std::filesystem::exists(path); k++) {
+    usleep(1000);
+  }
+  return std::filesystem::exists(path);
+}
+
+// A child that has claimed the shards below `shards` and waits to be ended.
+inline std::unique_ptr<Child> StartHolder(const std::string &run, size_t shards) {
+  const std::string ready = run + "/.ready";
+  std::filesystem::remove(ready);
+  auto child = std::make_unique<Child>([&] {
+    double clock = 0;
+    sp_error err{};
+    Claims claims;
+    sp_claim claim;
+    bool took_over;
+    if (OpenClaims(run, &clock, &claims, &err) != SP_OK) {
+      return 1;
+    }
+    for (size_t shard = 0; shard < shards; shard++) {
+      if (sp_claims_take(claims.get(), shard, &claim, &took_over, &err) != SP_OK ||
+          claim != SP_CLAIM_MINE) {
+        return 2;
+      }
+    }
+    WriteFile(ready, "x");
+    for (;;) {
+      pause();
+    }
+    return 0;
+  });
+  EXPECT_TRUE(Await(ready));
+  return child;
+}
+
+}  // namespace sp_test
+#endif
