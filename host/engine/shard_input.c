@@ -95,10 +95,11 @@ enum sp_status sp_shard_input_read(struct sp_shard_input *input, size_t shard, s
 bool sp_shard_input_is_forward(const struct sp_plan_shard *plan, const uint32_t *shards, size_t n) {
   double bytes = 0;
   for (size_t k = 0; k < n; k++) {
-    if (!plan[shards[k]].has_place) {
+    const struct sp_plan_shard *there = &plan[shards ? shards[k] : k];
+    if (!there->has_place) {
       return true;
     }
-    bytes += (double)plan[shards[k]].place.raw;
+    bytes += (double)there->place.raw;
   }
   return n > 0 && bytes / (double)n > SP_SEEK_BYTES;
 }

@@ -29,7 +29,7 @@ SP_MUST_CHECK enum sp_status sp_shard_input_read(struct sp_shard_input *input, s
 
 /* Mean bytes that going to a shard may cost, for its order to be by cost. */
 #define SP_SEEK_BYTES ((double)(16 << 20))
-/* Whether these shards are better read in the order of the archive. */
+/* Whether these shards are better read in the order of the archive. shards (n): which; NULL: 0 .. n-1. */
 bool sp_shard_input_is_forward(const struct sp_plan_shard *plan, const uint32_t *shards, size_t n);
 
 #ifdef __cplusplus
