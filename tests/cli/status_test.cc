@@ -123,7 +123,7 @@ TEST_F(StatusTest, WatchesUntilTheRunIsComplete) {
 }
 
 TEST_F(StatusTest, AWorkerThatIsKilledLeavesStaleShards) {
-  WriteFile(Path("dev.jsonl"), Archive(8000));
+  WriteFile(Path("dev.jsonl"), Archive(24000));  // it must be at work when it is killed
   const std::string status = "$SP status --json " + Path("parts");
   Said said =
       Shell("$SP " + Score("parts", "--part 0/1 --shard-utts 100 --progress none") +
@@ -133,12 +133,12 @@ TEST_F(StatusTest, AWorkerThatIsKilledLeavesStaleShards) {
   ASSERT_EQ(said.code, 0) << said.err;
   Json json = ParseJson(said.out);
   EXPECT_EQ(String(json, "stage"), "stopped");
-  EXPECT_EQ(Integer(json, "shards"), 80);
+  EXPECT_EQ(Integer(json, "shards"), 240);
   EXPECT_EQ(Integer(json, "shards_running"), 0);
   EXPECT_GE(Integer(json, "shards_stale"), 1);
   EXPECT_EQ(
       Integer(json, "shards_done") + Integer(json, "shards_stale") + Integer(json, "shards_open"),
-      80);
+      240);
   json_t *worker = json_array_get(Member(json, "workers"), 0);
   EXPECT_STREQ(json_string_value(json_object_get(worker, "part")), "0/1");
   EXPECT_TRUE(json_is_true(json_object_get(worker, "gone")));
