@@ -25,11 +25,7 @@ case "${1:-}" in
 esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-if [ ! -x "$root/build/release/secondpass" ]; then
-  bash "$root/docker/install-deps.sh" build
-  cmake -S "$root" --preset release >/dev/null
-  cmake --build "$root/build/release" --target secondpass
-fi
+bash "$root/bench/build.sh" secondpass
 python=python3
 if ! python3 -c 'import numpy' 2>/dev/null; then
   python=$root/build/lookahead-venv/bin/python

@@ -28,9 +28,5 @@ case "${1:-}" in
   -h | --help | "") sed -n '2,26s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
 esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-if [ ! -x "$root/build/release/secondpass" ]; then
-  bash "$root/docker/install-deps.sh" build
-  cmake -S "$root" --preset release >/dev/null
-  cmake --build "$root/build/release" --target secondpass
-fi
+bash "$root/bench/build.sh" secondpass
 exec python3 -B "$root/bench/rescorebert/table.py" --program "$root/build/release/secondpass" "$@"

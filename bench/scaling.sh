@@ -28,11 +28,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#lists[@]} -gt 0 ] || lists=("$root/bench/data/dev-clean-200.jsonl.zst")
 
-if [ ! -x "$build/secondpass" ] || [ ! -x "$build/scaling" ]; then
-  bash "$root/docker/install-deps.sh" build
-  cmake -S "$root" --preset release >/dev/null
-  cmake --build "$build" --target secondpass scaling
-fi
+bash "$root/bench/build.sh" secondpass scaling
 mkdir -p "$work"
 if [ -n "$measure" ]; then
   for utts in 20 80; do

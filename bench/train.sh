@@ -24,10 +24,8 @@ if [ "${1:-}" = parity ]; then
   shift
 fi
 
-if [ ! -x "$root/build/release/secondpass" ] && [[ " $* " != *" --peers-only "* ]]; then
-  bash "$root/docker/install-deps.sh" build
-  cmake -S "$root" --preset release >/dev/null
-  cmake --build "$root/build/release" --target secondpass
+if [[ " $* " != *" --peers-only "* ]]; then
+  bash "$root/bench/build.sh" secondpass
 fi
 python=${SP_TRAIN_PYTHON:-$root/build/train-venv/bin/python}
 if [ -z "${SP_TRAIN_PYTHON:-}" ] && [ ! -x "$python" ]; then

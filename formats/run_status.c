@@ -32,7 +32,7 @@ struct beat {
 struct sp_run_watch {
   struct sp_watch_rules rules;
   struct stat manifest; /* of the run.json that the following is from */
-  bool loaded, has_plan, sealed;
+  bool loaded, is_open, has_plan, sealed;
   size_t shards;
   uint64_t utts, hyps;
   double cost;
@@ -44,7 +44,7 @@ struct sp_run_watch {
 };
 
 const char *sp_run_stage_name(enum sp_run_stage stage) {
-  static const char *const names[] = {"beginning", "running", "stopped", "complete"};
+  static const char *const names[] = {"beginning", "prepared", "running", "stopped", "complete"};
   return names[stage];
 }
 
@@ -81,6 +81,7 @@ static enum sp_status load(struct sp_run_watch *watch, const json_t *manifest,
   const json_t *identity = json_object_get(manifest, "identity");
   const json_t *info = json_object_get(manifest, "info");
   watch->shards = (size_t)json_integer_value(json_object_get(identity, "shards"));
+  watch->is_open = sp_run_manifest_is_open(manifest);
   watch->utts = (uint64_t)json_integer_value(json_object_get(info, "utts"));
   watch->hyps = (uint64_t)json_integer_value(json_object_get(info, "hyps"));
   size_t n = sp_max_size(watch->shards, 1);
@@ -347,7 +348,7 @@ static enum sp_status set_stage(const struct sp_run_watch *watch, struct sp_run_
   if (watch->loaded && watch->sealed && out->done == out->shards) {
     out->stage = SP_RUN_COMPLETE;
   } else if (!alive) {
-    out->stage = SP_RUN_STOPPED;
+    out->stage = watch->loaded && watch->is_open ? SP_RUN_PREPARED : SP_RUN_STOPPED;
   } else {
     out->stage = watch->loaded ? SP_RUN_RUNNING : SP_RUN_BEGINNING;
   }

@@ -18,11 +18,12 @@ extern "C" {
 
 enum sp_run_stage {
   SP_RUN_BEGINNING, /* the input is being read: there is no run.json yet */
+  SP_RUN_PREPARED,  /* nobody works yet: what is to compute it is still open */
   SP_RUN_RUNNING,   /* somebody works */
   SP_RUN_STOPPED,   /* nobody does, and it is not complete */
   SP_RUN_COMPLETE,
 };
-/* "beginning" .. "complete". */
+/* "beginning", "prepared" .. "complete". */
 const char *sp_run_stage_name(enum sp_run_stage stage);
 
 struct sp_worker_status {

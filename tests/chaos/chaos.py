@@ -13,9 +13,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 
-from workload import Failure, Workload, expect, wait_until
+from workload import Workload, expect, run_case, wait_until
 
 
 def kill(args, folder):
@@ -246,13 +245,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dtype", choices=("auto", "f32", "bf16"), default="auto")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sp-chaos-") as folder:
-        try:
-            CASES[args.case](args, folder)
-        except Failure as failure:
-            print(f"{args.case}: {failure}", file=sys.stderr)
-            return 1
-    return 0
+    return run_case(CASES[args.case], args, "chaos")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-from workload import Failure, expect, wait_until
+from workload import expect, run_case, wait_until
 
 STEPS = 40
 # Members of a step's line that are times.
@@ -202,13 +201,7 @@ def main():
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sp-training-") as folder:
-        try:
-            CASES[args.case](args, folder)
-        except Failure as failure:
-            print(f"{args.case}: {failure}", file=sys.stderr)
-            return 1
-    return 0
+    return run_case(CASES[args.case], args, "training")
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-from workload import Failure, RunChecks, expect, shard_files
+from workload import Failure, RunChecks, expect, run_case, shard_files
 
 WORKERS = 4
 UTTS_A_SHARD = 5
@@ -447,13 +446,7 @@ def main():
     parser.add_argument("--hosts", action="store_true")
     parser.add_argument("--delay", type=float, default=0.0)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sp-workers-") as folder:
-        try:
-            CASES[args.case](args, folder)
-        except Failure as failure:
-            print(f"{args.case}: {failure}", file=sys.stderr)
-            return 1
-    return 0
+    return run_case(CASES[args.case], args, "workers")
 
 
 if __name__ == "__main__":

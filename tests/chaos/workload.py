@@ -1,11 +1,13 @@
 """A run to disturb: a model, a 16-shard archive, the program, and what an undisturbed run gives.
-Checks of a run compare it with that one: RunChecks."""
+Checks of a run compare it with that one: RunChecks. A script runs one of its cases: run_case."""
 
 import json
 import os
 import pathlib
 import random
 import subprocess
+import sys
+import tempfile
 import time
 
 SHARDS = 16
@@ -21,6 +23,17 @@ class Failure(Exception):
 def expect(condition, message):
     if not condition:
         raise Failure(message)
+
+
+def run_case(case, args, script):
+    """A case in a folder of its own; the exit code."""
+    with tempfile.TemporaryDirectory(prefix=f"sp-{script}-") as folder:
+        try:
+            case(args, folder)
+        except Failure as failure:
+            print(f"{args.case}: {failure}", file=sys.stderr)
+            return 1
+    return 0
 
 
 def write_archive(path, utts, seed=1):

@@ -35,7 +35,7 @@ class ScoreTest : public Workplace {
         "mkfifo " + pipe + "\nexec 3<>" + pipe + "\n$SP score --model " + Path("model") +
         " --out " + run + " - <" + pipe + " &\npid=$!\n" +
         "while kill -0 $pid 2>/dev/null && ! grep -q '^SigCgt:.*[4-7c-f]...$' /proc/$pid/status\n" +
-        "do sleep 0.05; done\n" + "sleep 0.7\nkill -TERM $pid\nfor i in $(seq 40); do\n" +
+        "do sleep 0.05; done\n" + "sleep 0.7\nkill -TERM $pid\nfor i in $(seq 400); do\n" +
         "kill -0 $pid 2>/dev/null || break\nsleep 0.05\ndone\n" +
         "kill -KILL $pid 2>/dev/null\nrm " + pipe + "\nwait $pid");
   }

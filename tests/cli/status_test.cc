@@ -1,4 +1,4 @@
-// status from end to end: of complete, stopped and running runs, watching, and metrics.
+// status from end to end: of prepared, running, stopped and complete runs, watching, and metrics.
 #include <cmath>
 
 #include "program.h"
@@ -41,6 +41,23 @@ TEST_F(StatusTest, AStoppedRun) {
   EXPECT_NE(said.out.find(": stopped\n"), std::string::npos) << said.out;
   EXPECT_NE(said.out.find("3 of 5 done, 0 running, 0 stale, 2 open\n"), std::string::npos);
   EXPECT_NE(said.out.find("24 of 40\n"), std::string::npos) << said.out;
+}
+
+TEST_F(StatusTest, APreparedRun) {
+  const std::string status = "status --metrics " + Path("m.prom") + " " + Path("later");
+  ASSERT_EQ(Program(Score("later", "--shard-utts 8 --prepare")).code, 0);
+  Said said = Program(status);
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_NE(said.out.find(": prepared\n"), std::string::npos) << said.out;
+  EXPECT_NE(said.out.find("0 of 5 done, 0 running, 0 stale, 5 open\n"), std::string::npos);
+  Metrics metrics = ReadMetrics(ReadFile(Path("m.prom")));
+  EXPECT_EQ(metrics.At("secondpass_run_stage", {{"stage", "prepared"}}), 1);
+  EXPECT_EQ(metrics.At("secondpass_run_stage", {{"stage", "stopped"}}), 0);
+  Json json = ParseJson(Program(status + " --json").out);
+  EXPECT_EQ(String(json, "stage"), "prepared");
+  EXPECT_TRUE(json_is_false(Member(json, "complete")));
+  ASSERT_EQ(Program(Score("later", "--shard-utts 8 --part 0/2 --own-share")).code, 0);
+  EXPECT_EQ(String(ParseJson(Program(status + " --json").out), "stage"), "stopped");
 }
 
 TEST_F(StatusTest, TheObject) {
@@ -89,9 +106,11 @@ TEST_F(StatusTest, AProcessAtWork) {
 
 TEST_F(StatusTest, WatchesUntilTheRunIsComplete) {
   Reopen();
-  Said said = Shell("$SP status --watch --every 0.05 --metrics " + Path("m.prom") + " " +
-                    Path("run") + " & sleep 0.3\n$SP " +
-                    Score("run", "--shard-utts 8 --progress none") + " >/dev/null 2>&1\nwait $!");
+  Said said =
+      Shell("$SP status --watch --every 0.05 --metrics " + Path("m.prom") + " " + Path("run") +
+            " & watch=$!\nwhile kill -0 $watch && [ ! -e " + Path("m.prom") +
+            " ]; do sleep 0.02; done\n$SP " + Score("run", "--shard-utts 8 --progress none") +
+            " >/dev/null 2>&1\nwait $watch");
   EXPECT_EQ(said.code, 0) << said.err;
   size_t first = said.out.find("stopped:  60.1 %  3 of 5 shards done");
   size_t last = said.out.find("complete: 100.0 %  5 of 5 shards done");
@@ -104,7 +123,7 @@ TEST_F(StatusTest, WatchesUntilTheRunIsComplete) {
 }
 
 TEST_F(StatusTest, AWorkerThatIsKilledLeavesStaleShards) {
-  WriteFile(Path("dev.jsonl"), Archive(8000));
+  WriteFile(Path("dev.jsonl"), Archive(24000));  // it must be at work when it is killed
   const std::string status = "$SP status --json " + Path("parts");
   Said said =
       Shell("$SP " + Score("parts", "--part 0/1 --shard-utts 100 --progress none") +
@@ -114,12 +133,12 @@ TEST_F(StatusTest, AWorkerThatIsKilledLeavesStaleShards) {
   ASSERT_EQ(said.code, 0) << said.err;
   Json json = ParseJson(said.out);
   EXPECT_EQ(String(json, "stage"), "stopped");
-  EXPECT_EQ(Integer(json, "shards"), 80);
+  EXPECT_EQ(Integer(json, "shards"), 240);
   EXPECT_EQ(Integer(json, "shards_running"), 0);
   EXPECT_GE(Integer(json, "shards_stale"), 1);
   EXPECT_EQ(
       Integer(json, "shards_done") + Integer(json, "shards_stale") + Integer(json, "shards_open"),
-      80);
+      240);
   json_t *worker = json_array_get(Member(json, "workers"), 0);
   EXPECT_STREQ(json_string_value(json_object_get(worker, "part")), "0/1");
   EXPECT_TRUE(json_is_true(json_object_get(worker, "gone")));

@@ -223,8 +223,12 @@ TEST_F(Ranks, WhatAnotherWorkerHoldsIsScoredWhenItLetsGo) {
   ASSERT_EQ(sp_claims_take(claims, 7, &claim, &took_over, &err), SP_OK) << err.message;
   ASSERT_EQ(claim, SP_CLAIM_MINE);
   std::vector<Outcome> outcomes;
-  std::thread ranks([&] { outcomes = Run(job, 3); });
-  while (CountMarkers(job.out) < 23)
+  std::atomic<bool> ended{false};
+  std::thread ranks([&] {
+    outcomes = Run(job, 3);
+    ended = true;
+  });
+  while (CountMarkers(job.out) < 23 && !ended)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_EQ(CountMarkers(job.out), 23u);

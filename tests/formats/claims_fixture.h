@@ -152,5 +152,37 @@ inline std::unique_ptr<Child> StartHolder(const std::string &run, size_t shards)
   return child;
 }
 
+// A run directory with claims alone, and the clock of all its workers.
+class RunClaims : public ::testing::Test {
+ protected:
+  Claims Open(double lease = kLease) {
+    Claims claims;
+    EXPECT_SP_OK(OpenClaims(run_.path(), &clock_, &claims, &err, lease));
+    return claims;
+  }
+  // 'm'ine, 'M'ine taken over, 'h'eld, 'd'one; 'x' for a failure.
+  char Take(const Claims &claims, size_t shard) {
+    sp_claim claim;
+    bool took_over;
+    err = {};
+    if (sp_claims_take(claims.get(), shard, &claim, &took_over, &err) != SP_OK) {
+      return 'x';
+    }
+    if (claim != SP_CLAIM_MINE) {
+      return claim == SP_CLAIM_HELD ? 'h' : 'd';
+    }
+    return took_over ? 'M' : 'm';
+  }
+  std::string In(const std::string &name) const {
+    return run_ / (".claims/" + name);
+  }
+  bool Has(const std::string &name) const {
+    return std::filesystem::exists(In(name));
+  }
+  Scratch run_;
+  double clock_ = 1000;
+  sp_error err{};
+};
+
 }  // namespace sp_test
 #endif

@@ -102,12 +102,7 @@ ssize_t write(int fd, const void *data, size_t len) {
 
 namespace {
 
-using sp_test::Claims;
-using sp_test::FilesOf;
-using sp_test::OpenClaims;
-using sp_test::Remote;
-using sp_test::Scratch;
-using sp_test::WriteFile;
+using namespace sp_test;
 
 class ClaimsFaults : public ::testing::Test {
  protected:
@@ -167,7 +162,7 @@ TEST_F(ClaimsFaults, ALostAnswerOfRenameIsASuccess) {
   EXPECT_EQ(FilesOf(run_ / ".claims"),
             std::vector<std::string>{"worker-" + std::string(sp_claims_id(a.get()))});
   Lose(kRename, ENOENT);
-  EXPECT_SP_OK(sp_test::WriteShard(run_.path(), 0, 1, sp_test::MakeLines("u", 2, 2), &err));
+  EXPECT_SP_OK(WriteShard(run_.path(), 0, 1, MakeLines("u", 2, 2), &err));
 }
 
 TEST_F(ClaimsFaults, ALinkThatFailsIsTold) {
@@ -177,7 +172,7 @@ TEST_F(ClaimsFaults, ALinkThatFailsIsTold) {
   bool took_over;
   FailOnce(kLink, EDQUOT);
   EXPECT_EQ(sp_claims_take(a.get(), 0, &claim, &took_over, &err), SP_EIO);
-  EXPECT_TRUE(sp_test::Contains(err.message, "00000.1")) << err.message;
+  EXPECT_TRUE(Contains(err.message, "00000.1")) << err.message;
   EXPECT_EQ(FilesOf(run_ / ".claims").size(), 1u) << "nothing half made";
   EXPECT_EQ(Take(a, 0), SP_CLAIM_MINE);
 }
@@ -241,20 +236,20 @@ TEST_F(ClaimsFaults, AStaleLinkIsJudgedByWhatIsThere) {
 
 // Its temporary file was swept by who completed the run while this one slept.
 TEST_F(ClaimsFaults, AStaleShardIsNoFailureWhereItIsPublished) {
-  const auto lines = sp_test::MakeLines("u", 2, 2);
+  const auto lines = MakeLines("u", 2, 2);
   FailOnce(kFsync, ESTALE);
-  EXPECT_EQ(sp_test::WriteShard(run_.path(), 0, 1, lines, &err), SP_EIO) << "it is still there";
+  EXPECT_EQ(WriteShard(run_.path(), 0, 1, lines, &err), SP_EIO) << "it is still there";
   for (bool published : {false, true}) {
     sp_shard_writer *writer = nullptr;
     bool late = false;
     ASSERT_SP_OK(sp_shard_writer_create(run_.path().c_str(), 0, 1, &writer, &err));
     for (const auto &line : lines) {
-      ASSERT_SP_OK(sp_shard_writer_append(writer, sp_test::Text(line.text), sp_test::Text(line.id),
-                                          line.hyps, line.tokens, &err));
+      ASSERT_SP_OK(sp_shard_writer_append(writer, Text(line.text), Text(line.id), line.hyps,
+                                          line.tokens, &err));
     }
     ASSERT_SP_OK(sp_run_sweep(run_.path().c_str(), &err));
     if (published) {
-      ASSERT_SP_OK(sp_test::WriteShard(run_.path(), 0, 1, lines, &err));
+      ASSERT_SP_OK(WriteShard(run_.path(), 0, 1, lines, &err));
     }
     FailOnce(kFsync, ESTALE);
     EXPECT_EQ(sp_shard_writer_publish_late(writer, &late, &err), published ? SP_OK : SP_EIO);
@@ -271,7 +266,7 @@ TEST_F(ClaimsFaults, ACopyThatMeetsAnotherIsComparedWithIt) {
     GTEST_SKIP() << "there is no second file system";
   }
   const std::string from = std::string(elsewhere) + "/run", out = run_ / "out";
-  sp_test::BuildRun(from, 1, 2, 2);
+  BuildRun(from, 1, 2, 2);
   const char *runs[] = {from.c_str()};
   sp_merge_rules rules{};
   rules.runs = runs;

@@ -8,17 +8,7 @@
 
 namespace {
 
-using sp_test::Child;
-using sp_test::Claims;
-using sp_test::Contains;
-using sp_test::FilesOf;
-using sp_test::kLease;
-using sp_test::OpenClaims;
-using sp_test::ReadFile;
-using sp_test::Remote;
-using sp_test::Scratch;
-using sp_test::StartHolder;
-using sp_test::WriteFile;
+using namespace sp_test;
 
 class RunShared : public ::testing::Test {
  protected:

@@ -237,6 +237,28 @@ TEST_F(RunStatus, TheInputIsStillBeingRead) {
   sp_run_lock_release(run_.c_str(), &lock);
 }
 
+TEST_F(RunStatus, APreparedRunIsNotStoppedBeforeSomebodyScored) {
+  std::filesystem::create_directory(run_);
+  json_t *manifest = MakeManifest(kShards, kUtts, kShards * kUtts, kShards * kUtts * kHyps);
+  json_t *identity = json_object_get(manifest, "identity");
+  json_object_set_new(identity, "device_type", json_null());
+  ASSERT_SP_OK(sp_run_manifest_write(run_.c_str(), manifest, &err));
+  Seen seen;
+  ASSERT_SP_OK(Look(&seen));
+  EXPECT_EQ(seen.stage, SP_RUN_PREPARED);
+  ExpectShards(seen, 0, 0, 0, kShards);
+  EXPECT_TRUE(std::isnan(seen.seconds_left));
+  sp_claims *worker = Worker("1/1");
+  ASSERT_SP_OK(Look(&seen));
+  EXPECT_EQ(seen.stage, SP_RUN_RUNNING);
+  json_object_set_new(identity, "device_type", json_string("cpu"));
+  ASSERT_SP_OK(sp_run_manifest_write(run_.c_str(), manifest, &err));
+  json_decref(manifest);
+  sp_claims_close(worker);
+  ASSERT_SP_OK(Look(&seen));
+  EXPECT_EQ(seen.stage, SP_RUN_STOPPED) << "the same watch sees that somebody had begun";
+}
+
 TEST_F(RunStatus, ADirectoryThatIsNoRun) {
   Seen seen;
   EXPECT_EQ(Look(&seen), SP_EDAMAGED);

@@ -11,12 +11,11 @@ import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "chaos"))
 from workers import AS_HOST, hosts_are_possible  # noqa: E402
-from workload import Failure, Workload, expect, wait_until  # noqa: E402
+from workload import Workload, expect, run_case, wait_until  # noqa: E402
 
 try:
     import yaml
@@ -146,13 +145,7 @@ def main():
     if not yaml:
         print("SKIPPED: no PyYAML here")
         return 0
-    with tempfile.TemporaryDirectory(prefix="sp-pods-") as folder:
-        try:
-            CASES[args.case](args, folder)
-        except Failure as failure:
-            print(f"{args.case}: {failure}", file=sys.stderr)
-            return 1
-    return 0
+    return run_case(CASES[args.case], args, "pods")
 
 
 if __name__ == "__main__":

@@ -137,6 +137,13 @@ while true; do sleep 0.05; done
 """
 
 
+def catches(pid, number):
+    """Whether a process has a handler for a signal."""
+    facts = pathlib.Path(f"/proc/{pid}/status").read_text()
+    caught = int(facts.partition("SigCgt:")[2].split()[0], 16)
+    return caught >> (number - 1) & 1
+
+
 def run_script(script, number, restarts, folder):
     """What a script prints, and its exit code, when it gets a signal in its turn `restarts` of 3."""
     for name, text in (("scontrol", '#!/bin/bash\necho "scontrol $*"\n'), ("program", PROGRAM)):
@@ -150,7 +157,7 @@ def run_script(script, number, restarts, folder):
     process = subprocess.Popen(["bash", str(script)], cwd=folder, env=env, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     wait(ready.exists, "the program", 60.0)
-    time.sleep(0.5)  # the script sets its traps once it has started the program
+    wait(lambda: catches(process.pid, number), "the script's trap", 60.0)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     return output, process.returncode

@@ -166,11 +166,11 @@ class RanksStopped : public RanksScore {
  protected:
   void SetUp() override {
     RanksScore::SetUp();
-    WriteFile(Path("dev.jsonl"), Archive(1500));
+    WriteFile(Path("dev.jsonl"), Archive(2000));
     ASSERT_EQ(Program(Score("alone", shards_)).code, 0);
   }
   std::string UntilAShardIsDone() const {
-    return "until ls " + Path("run") + "/*.done >/dev/null 2>&1; do sleep 0.02; done; ";
+    return "until ls " + Path("run") + "/*.done >/dev/null 2>&1; do sleep 0.01; done; ";
   }
   void ExpectUnfinishedThenResumedBy(int ranks) {
     EXPECT_FALSE(std::filesystem::exists(Path("run/_SUCCESS")));
@@ -179,7 +179,7 @@ class RanksStopped : public RanksScore {
     EXPECT_NE(said.err.find("were done already"), std::string::npos) << said.err;
     ExpectSame("run", "alone");
   }
-  const std::string shards_ = "--shard-utts 10 --lease 2";
+  const std::string shards_ = "--shard-utts 10 --lease 2 --threads 1";
 };
 
 TEST_F(RanksStopped, AKilledRankEndsTheJobWhichIsResumed) {

@@ -1,0 +1,138 @@
+// workers_help_test.cc - parts that are done help others.
+#include "workers_fixture.h"
+
+namespace {
+
+using namespace sp_test;
+namespace fs = std::filesystem;
+
+// One part waits in its progress, with claims on the few shards that it has under work then.
+class Helpers : public Workers {
+ protected:
+  void SetUp() override {
+    Workers::SetUp();
+    WriteFile(scratch_ / "a.jsonl", ToJsonl(MakeArchive(400)));
+  }
+  Job Part(size_t part, size_t parts) {
+    Job job = MakeJob("run", part, parts);
+    job.lease = 6;
+    return job;
+  }
+  // Runs `body` in the progress of a part, once.
+  std::function<void(const sp_progress &)> Meanwhile(const std::function<void()> &body) {
+    return [this, body](const sp_progress &progress) {
+      if (progress.validating || met_ || UnderWork("run") == 0)
+        return;
+      met_ = true;
+      body();
+    };
+  }
+  bool met_ = false;
+};
+
+TEST_F(Helpers, ASlowPartIsHelped) {
+  Job slow = Part(0, 2), quick = Part(1, 2);
+  auto expected = Alone(slow);
+  Outcome helper{};
+  slow.on_progress = Meanwhile([&] { helper = Score(quick); });
+  Outcome owner = Score(slow);
+  ASSERT_TRUE(met_);
+  EXPECT_EQ(owner.status, SP_OK) << owner.message;
+  EXPECT_EQ(helper.status, SP_OK) << helper.message;
+  EXPECT_GT(helper.summary.shards_helped, 25u) << "of 40, of which few are the owner's by then";
+  EXPECT_EQ(owner.summary.shards_helped, 0u);
+  EXPECT_EQ(owner.summary.shards_late + helper.summary.shards_late, 0u);
+  EXPECT_EQ(owner.summary.shards_taken_over + helper.summary.shards_taken_over, 0u);
+  EXPECT_EQ(owner.summary.hyps_scored + helper.summary.hyps_scored, owner.summary.counts.hyps);
+  EXPECT_TRUE(SameFiles(FilesOf(slow.out), expected));
+}
+
+TEST_F(Helpers, NotWhoKeepsToItsShare) {
+  Job slow = Part(0, 2), quick = Part(1, 2);
+  quick.own_share = true;
+  Outcome other{};
+  slow.on_progress = Meanwhile([&] { other = Score(quick); });
+  EXPECT_EQ(Score(slow).status, SP_OK);
+  EXPECT_EQ(other.status, SP_OK) << other.message;
+  EXPECT_EQ(other.summary.shards_helped, 0u);
+  EXPECT_GT(other.summary.shards_open, 25u);
+}
+
+// Of 8 parts two are at work; the other six keep their shares.
+TEST_F(Helpers, PartsThatHaveNotBegunKeepTheirShares) {
+  Job slow = Part(3, 8), quick = Part(5, 8);
+  Outcome helper{};
+  slow.on_progress = Meanwhile([&] { helper = Score(quick); });
+  Outcome owner = Score(slow);
+  ASSERT_TRUE(met_);
+  EXPECT_EQ(owner.status, SP_OK) << owner.message;
+  EXPECT_GT(helper.summary.shards_helped, 0u);
+  EXPECT_EQ(owner.summary.shards_open, 60u);
+  EXPECT_EQ(Done("run"), 20u);
+}
+
+TEST_F(Helpers, PartsOfOtherNumbers) {
+  Job slow = Part(0, 3), quick = Part(2, 8), last = Part(0, 1);
+  auto expected = Alone(slow);
+  Outcome helper{};
+  slow.on_progress = Meanwhile([&] { helper = Score(quick); });
+  Outcome owner = Score(slow);
+  ASSERT_TRUE(met_);
+  EXPECT_GT(helper.summary.shards_helped, 10u);
+  EXPECT_EQ(owner.summary.shards_open, 80u - Done("run"));
+  EXPECT_GE(owner.summary.shards_open, 40u);
+  Outcome rest = Score(last);
+  EXPECT_EQ(rest.status, SP_OK) << rest.message;
+  EXPECT_EQ(owner.summary.hyps_scored + helper.summary.hyps_scored + rest.summary.hyps_scored,
+            rest.summary.counts.hyps);
+  EXPECT_TRUE(SameFiles(FilesOf(slow.out), expected));
+}
+
+TEST_F(Helpers, TheShareOfADeadPartIsLeft) {
+  Job dead = Part(0, 2), quick = Part(1, 2);
+  const size_t utts = Meet(100, [&](size_t) { return KilledInItsMiddle(dead); });
+  ASSERT_TRUE(utts);
+  const size_t before = Done("run");
+  Outcome other = Score(quick);
+  EXPECT_EQ(other.status, SP_OK) << other.message;
+  EXPECT_EQ(other.summary.shards_helped, 0u);
+  EXPECT_EQ(Done("run"), before + utts / dead.shard_utts / 2);
+}
+
+// One whose own share was done before it came helps too, and the progress that it tells has an end.
+TEST_F(Helpers, APartWithoutAShardOfItsOwnHelps) {
+  Job slow = Part(0, 1), idle = Part(99, 100);
+  auto expected = Alone(slow);
+  Outcome helper{};
+  sp_progress last{};
+  idle.on_progress = [&](const sp_progress &progress) { last = progress; };
+  slow.on_progress = Meanwhile([&] { helper = Score(idle); });
+  EXPECT_EQ(Score(slow).status, SP_OK);
+  ASSERT_TRUE(met_);
+  EXPECT_GT(helper.summary.shards_helped, 40u);
+  EXPECT_EQ(last.hyps_total, helper.summary.hyps_scored);
+  EXPECT_EQ(static_cast<uint64_t>(last.hyps_done), last.hyps_total);
+  EXPECT_TRUE(SameFiles(FilesOf(slow.out), expected));
+}
+
+// Many at once, one of which is paused again and again.
+TEST_F(Helpers, ManyOfDifferentSpeed) {
+  std::vector<Job> jobs;
+  for (size_t part = 0; part < 4; part++)
+    jobs.push_back(Part(part, 4));
+  auto expected = Alone(jobs[0]);
+  jobs[0].on_progress = [](const sp_progress &progress) {
+    if (!progress.validating)
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  };
+  uint64_t scored = 0, hyps = 0;
+  for (const Outcome &outcome : Together(jobs)) {
+    scored += outcome.summary.hyps_scored;
+    hyps = outcome.summary.counts.hyps;
+    EXPECT_EQ(outcome.summary.shards_late, 0u);
+  }
+  EXPECT_EQ(scored, hyps);
+  EXPECT_TRUE(SameFiles(FilesOf(jobs[0].out), expected));
+}
+
+}  // namespace
