@@ -351,6 +351,7 @@ enum sp_status sp_claims_open(const struct sp_claims_rules *rules, struct sp_cla
   }
   set_up(claims, rules);
   SP_TRY_GOTO(sp_worker_file_make(&claims->self, claims->run, err), destroy);
+  claims->opened = sp_worker_written(claims->self.fd);
   /* Each side shows itself before it looks for the other: who wants RUN alone takes the lock first. */
   SP_TRY_GOTO(sp_run_lock_refuse(claims->run, err), destroy);
   *out = claims;

@@ -116,7 +116,8 @@ SP_MUST_CHECK enum sp_status sp_claims_list(const char *run, size_t shards, stru
                                             struct sp_error *err);
 void sp_claim_list_release(struct sp_claim_list *list);
 
-/* SP_ELOCK, naming one, when there are workers that are not known to be gone: for who wants RUN alone. */
+/* SP_ELOCK, naming one, when there are workers that are not known to be gone: for who wants RUN alone. Of a
+ * sealed run nobody is in the way: who sealed it may have died before it removed the claims. */
 SP_MUST_CHECK enum sp_status sp_claims_refuse(const char *run, struct sp_error *err);
 
 /* Removes .claims with all in it: by who finished the run. What a late worker still makes there stays. */
@@ -131,12 +132,18 @@ SP_MUST_CHECK enum sp_status sp_claims_sweep(struct sp_claims *claims, struct sp
  * order, a shard may come twice. None where there is no .claims. */
 SP_MUST_CHECK enum sp_status sp_claims_held(const struct sp_claims *claims, size_t shards,
                                             uint32_t **out, size_t *n, struct sp_error *err);
-/* Whose claim on a shard counts; *live: it is at work now. That is less than not being gone: on another host it
- * has raised its beat within a lease of this worker's last beat, by the times that the file server gave
- * their files, so that what a worker of yesterday left is nobody's. False too when there is no claim. */
+/* What a claim tells of the worker that holds it.  When its beat was raised last is compared with this worker's
+ * own by the times that the file server gave their files. */
+enum sp_claim_life {
+  SP_LIFE_NONE,    /* there is no claim, or of a worker that was silent before this one began */
+  SP_LIFE_AT_WORK, /* on this host, or its last beat is less than a lease older than this worker's */
+  SP_LIFE_SILENT,  /* neither, but it was at work when this worker had begun */
+  SP_LIFE_DIED     /* and by now a claim of it can be taken over */
+};
+/* Whose claim on a shard counts. Calling it again later tells whether a worker is gone, as sp_claims_take. */
 SP_MUST_CHECK enum sp_status sp_claims_holder(struct sp_claims *claims, size_t shard,
-                                              struct sp_claim_worker *out, bool *live,
-                                              struct sp_error *err);
+                                              struct sp_claim_worker *out,
+                                              enum sp_claim_life *life, struct sp_error *err);
 /* This worker's id, for names of temporary files; lives as long as the claims. */
 const char *sp_claims_id(const struct sp_claims *claims);
 /* Whether the file of the worker of that id is to be seen in RUN. */

@@ -72,13 +72,24 @@ static bool is_recent(const struct sp_claims *claims, const struct sp_worker_loo
   return look->here || look->written > sp_worker_written(claims->self.fd) - look->worker.lease;
 }
 
+static enum sp_claim_life life_of(const struct sp_claims *claims, const struct sp_worker_look *look,
+                                  bool gone) {
+  if (look->look != SP_LOOK_WHOLE) {
+    return SP_LIFE_NONE;
+  }
+  if (!gone && is_recent(claims, look)) {
+    return SP_LIFE_AT_WORK;
+  }
+  return look->written <= claims->opened ? SP_LIFE_NONE : gone ? SP_LIFE_DIED : SP_LIFE_SILENT;
+}
+
 enum sp_status sp_claims_holder(struct sp_claims *claims, size_t shard, struct sp_claim_worker *out,
-                                bool *live, struct sp_error *err) {
+                                enum sp_claim_life *life, struct sp_error *err) {
   struct sp_claim_look last;
   struct sp_worker_look look;
   uint32_t generation;
   bool gone;
-  *live = false;
+  *life = SP_LIFE_NONE;
   SP_TRY(sp_claim_find_last(claims, shard, &generation, &last, err));
   if (generation == 0 || !last.worker[0]) {
     return SP_OK;
@@ -87,6 +98,6 @@ enum sp_status sp_claims_holder(struct sp_claims *claims, size_t shard, struct s
   SP_TRY(sp_worker_look_at(claims->run, last.worker, &look, err));
   SP_TRY(sp_watch_look(&claims->watch, last.worker, &look, asked, &gone, err));
   sp_claim_worker_fill(out, last.worker, &look);
-  *live = look.look == SP_LOOK_WHOLE && !gone && is_recent(claims, &look);
+  *life = life_of(claims, &look, gone);
   return SP_OK;
 }

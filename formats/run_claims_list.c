@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "run_claims_state.h"
 #include "run_files.h"
 #include "run_scan.h"
@@ -150,8 +151,21 @@ release:
   return status;
 }
 
+static enum sp_status is_sealed(const char *run, bool *sealed, struct sp_error *err) {
+  struct sp_buf path = {0};
+  enum sp_status status = sp_run_path(&path, run, SP_RUN_SUCCESS, err);
+  *sealed = status == SP_OK && sp_file_exists(path.data);
+  sp_buf_release(&path);
+  return status;
+}
+
 enum sp_status sp_claims_refuse(const char *run, struct sp_error *err) {
   struct sp_claim_list list;
+  bool sealed;
+  SP_TRY(is_sealed(run, &sealed, err));
+  if (sealed) {
+    return SP_OK;
+  }
   SP_TRY(sp_claims_list(run, 0, &list, err));
   enum sp_status status = SP_OK;
   for (size_t k = 0; k < list.n_workers && status == SP_OK; k++) {

@@ -20,6 +20,7 @@ struct sp_claims {
   char *run;
   struct sp_worker_file self;
   struct sp_watch watch; /* with the clock */
+  double opened;         /* when the own file was made, by the file server's clock */
   bool (*pause)(void *context, double seconds);
   struct sp_claims_held *held; /* (n_held) */
   size_t n_held, room;

@@ -12,6 +12,7 @@
 #include "file.h"
 #include "id_set.h"
 #include "run_files.h"
+#include "run_manifest.h"
 #include "run_plan.h"
 #include "run_success.h"
 #include "shard_format.h"
@@ -60,6 +61,9 @@ static enum sp_status open_source(struct merge *m, size_t k, struct sp_error *er
   if (!found) {
     return sp_fail(err, SP_EDAMAGED, "%s is no run directory: it has no %s", source->path,
                    SP_RUN_MANIFEST);
+  }
+  if (sp_run_manifest_is_open(source->manifest)) {
+    return sp_fail(err, SP_ESHARD, "%s is only prepared: nothing of it is scored", source->path);
   }
   const json_t *identity = json_object_get(source->manifest, "identity");
   source->shards = (size_t)json_integer_value(json_object_get(identity, "shards"));

@@ -18,10 +18,11 @@ static const struct sp_opt part_options[] = {
      .offset = FIELD(part),
      .argument = "I/N",
      .choices = "none",
-     .fallback = "told by the environment: SLURM_ARRAY_TASK_ID with _MIN, _MAX and _STEP, "
-                 "JOB_COMPLETION_INDEX with JOB_COMPLETIONS, RANK with WORLD_SIZE, SLURM_PROCID with "
-                 "SLURM_STEP_NUM_TASKS in a step of srun (the tasks of an array's steps share its "
-                 "parts); else the whole run, which no other process may work on then",
+     .fallback =
+         "told by the environment: SLURM_ARRAY_TASK_ID with _MIN, _MAX and _STEP, "
+         "JOB_COMPLETION_INDEX with JOB_COMPLETIONS, RANK with WORLD_SIZE, SLURM_PROCID with "
+         "SLURM_STEP_NUM_TASKS in a step of srun (the tasks of an array's steps share its "
+         "parts); else the whole run, which no other process may work on then",
      .help =
          "score part I, from 0, of N of a run directory that others work on too; any mix of parts, "
          "at one time or later, with other N too, completes the run. To go without a part that the "
@@ -29,14 +30,17 @@ static const struct sp_opt part_options[] = {
     {.name = "own-share",
      .kind = SP_OPT_FLAG,
      .offset = FIELD(own_share),
-     .help = "with parts: end when the own share is done; otherwise a part then takes open shards of "
-             "parts that are at work, from the end of theirs, so that none waits for the slowest"},
+     .help =
+         "with parts: end when the own share is done; otherwise a part then takes open shards of "
+         "parts that are at work, from the end of theirs, so that none waits for the slowest"},
     {.name = "prepare",
      .kind = SP_OPT_FLAG,
      .offset = offsetof(struct sp_score_args, options.prepare),
-     .help = "check the archives, make the run directory and score nothing: parts that begin later find it "
-             "made. Needs no device; which one computes is said by the first part that scores, but for "
-             "--device and --dtype where they are given here"},
+     .help =
+         "check the archives, make the run directory and score nothing: parts that begin later "
+         "find it "
+         "made. Needs no device; which one computes is said by the first part that scores, but for "
+         "--device and --dtype where they are given here"},
     {.name = "lease",
      .kind = SP_OPT_REAL,
      .offset = FIELD(lease),
@@ -188,7 +192,8 @@ static enum sp_status from_environment(struct sp_score_options *options, struct 
     SP_TRY(from_pair("JOB_COMPLETION_INDEX", "JOB_COMPLETIONS",
                      "set it in the job's template to its completions", options, &found, err));
   }
-  if (!found && sp_ranks_launched() < 2) { /* ranks of one job draw from one counter, not from parts */
+  if (!found &&
+      sp_ranks_launched() < 2) { /* ranks of one job draw from one counter, not from parts */
     const char *size = getenv("WORLD_SIZE"); /* RANK alone may be anybody's */
     return size && *size ? from_pair("RANK", "WORLD_SIZE", "torchrun sets it", options, &found, err)
                          : take_of_step(0, 1, NULL, options, err);
@@ -198,15 +203,18 @@ static enum sp_status from_environment(struct sp_score_options *options, struct 
 
 /* ---- all together ---- */
 
-/* The combinations with --prepare that mean nothing. */
+static bool is_none(const struct sp_part_args *args) {
+  return args->part && strcmp(args->part, "none") == 0;
+}
+
+/* The combinations with --prepare that mean nothing. It takes what the commands that score are given. */
 static enum sp_status check_prepare(const struct sp_part_args *args, bool stream, bool spooled,
                                     struct sp_error *err) {
   const char *fault =
-      stream            ? "makes a run directory, which --out - is not"
-      : spooled         ? "goes with archives in files, which parts read again; not with standard input"
-      : args->part      ? "is done once for all parts: leave --part out"
-      : args->grace > 0 ? "scores nothing that could be finished: leave --grace out"
-                        : NULL;
+      stream    ? "makes a run directory, which --out - is not"
+      : spooled ? "goes with archives in files, which parts read again; not with standard input"
+      : args->part && !is_none(args) ? "is done once for all parts: leave --part out"
+                                     : NULL;
   return fault ? sp_fail(err, SP_EUSAGE, "--prepare %s", fault) : SP_OK;
 }
 
@@ -221,7 +229,6 @@ static bool reads_standard_input(const struct sp_score_options *options) {
 
 enum sp_status sp_part_args_resolve(const struct sp_part_args *args,
                                     struct sp_score_options *options, struct sp_error *err) {
-  bool none = args->part && strcmp(args->part, "none") == 0;
   bool stream = strcmp(options->out, "-") == 0, spooled = reads_standard_input(options);
   options->lease = args->lease;
   options->grace = args->grace;
@@ -234,7 +241,7 @@ enum sp_status sp_part_args_resolve(const struct sp_part_args *args,
                    "--grace goes with a run directory, whose shards can be finished; "
                    "not with --out -");
   }
-  if (none || (!args->part && (stream || spooled))) {
+  if (is_none(args) || (!args->part && (stream || spooled))) {
     return SP_OK;
   }
   if (!args->part) {

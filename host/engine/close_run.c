@@ -43,6 +43,15 @@ static enum sp_status count_open(struct sp_worker *w, struct sp_error *err) {
   return sp_worker_count_open(w, &w->d->run->summary->shards_open, err);
 }
 
+/* Shards that this worker has not seen done. */
+static size_t count_unknown(const struct sp_worker *w) {
+  size_t n = 0;
+  for (size_t i = 0; i < w->d->shards; i++) {
+    n += w->d->state[i] == SP_SHARD_OPEN || w->d->state[i] == SP_SHARD_CUT;
+  }
+  return n;
+}
+
 /* Many shards that others have under work are not done by the time that this worker would wait: then it need
  * not list the run, which parts that end at about the same time would all do. A claim may outlive its shard. */
 static enum sp_status find_many(struct sp_worker *w, size_t few, bool *many, struct sp_error *err) {
@@ -57,7 +66,7 @@ static enum sp_status find_many(struct sp_worker *w, size_t few, bool *many, str
     open += w->d->state[shard] == SP_SHARD_OPEN;
   }
   *many = open == looks;
-  w->d->run->summary->shards_open = w->n_held;
+  w->d->run->summary->shards_open = count_unknown(w);
   return SP_OK;
 }
 

@@ -111,12 +111,28 @@ static enum sp_status make_run(struct sp_worker *w, struct sp_error *err) {
   return status;
 }
 
+/* Who prepares a run that is there reads the archives all the same: they may have changed since. */
+static enum sp_status validate_again(struct sp_worker *w, struct sp_error *err) {
+  json_t *manifest;
+  SP_TRY(read_manifest(w, &manifest, err));
+  enum sp_status status = sp_directory_scan(w->d, err);
+  if (status == SP_OK) {
+    take_sizes(w->d, manifest);
+    status = sp_directory_compare(w->d, manifest, err);
+  }
+  sp_scan_release(&w->d->scan);
+  json_decref(manifest);
+  return status;
+}
+
 enum sp_status sp_worker_enter(struct sp_worker *w, struct sp_error *err) {
   bool made, mine;
   SP_TRY(sp_directory_check_target(w->d, err));
   SP_TRY(sp_worker_is_made(w, &made, err));
   if (made) {
-    return SP_OK;
+    return sp_worker_options(w)->prepare && !sp_worker_has(w, SP_RUN_SUCCESS)
+               ? validate_again(w, err)
+               : SP_OK;
   }
   SP_TRY(sp_worker_open_claims(w, err));
   SP_TRY(sp_claims_elect(w->claims, SP_CLAIM_PLAN, sp_worker_is_made, w, &mine, err));
@@ -180,9 +196,10 @@ enum sp_status sp_worker_check_complete(struct sp_worker *w, struct sp_error *er
   }
   SP_TRY(sp_directory_sum(w->d, &open, err));
   summary->already_complete = open == 0;
-  if (open == 0) {
-    summary->shards_resumed = w->d->shards;
-    summary->hyps_resumed = summary->counts.hyps;
+  if (open > 0) {
+    return SP_OK;
   }
-  return SP_OK;
+  summary->shards_resumed = w->d->shards;
+  summary->hyps_resumed = summary->counts.hyps;
+  return sp_claims_remove_all(w->d->path, err); /* who sealed it may have died before that */
 }

@@ -5,10 +5,16 @@
  * put together by the part that they would be of if all parts were of this one's number, and the parts are
  * visited in an order that each helper draws.  In each the first shards by cost are most likely its owner's, so
  * that reading who holds one of those finds it.  A part is helped while its worker is alive and has a shard of its
- * own under work: one that has not begun, or died, keeps its share for when it starts. */
+ * own under work, or died with one since this worker began.  One that has not begun, or was gone by then, keeps its
+ * share for when it starts.
+ *
+ * That a worker died shows at once on its own host, elsewhere a lease after it fell silent.  Whoever ends while
+ * others are at work leaves it to them; the last waits that long. */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "checked.h"
+#include "clock.h"
 #include "worker.h"
 
 enum {
@@ -86,7 +92,7 @@ static bool parse_part(const char *text, size_t *part, size_t *parts) {
          (text[end] == '\0' || text[end] == ',') && *parts <= most_parts && *part < *parts;
 }
 
-/* A part at work, and how much of its share lies behind what its worker has under work. */
+/* A part to help, and how much of its share lies behind what its worker has under work. */
 struct owner {
   bool found;
   size_t part, parts, behind;
@@ -98,10 +104,11 @@ static enum sp_status find_owner(struct sp_worker *w, const struct round *round,
   *out = (struct owner){0};
   for (size_t k = first; k < end && k < first + most_readings && !out->found; k++) {
     struct sp_claim_worker holder;
-    bool live;
+    enum sp_claim_life life;
     size_t place = round->seen[k].place;
-    SP_TRY(sp_claims_holder(w->claims, w->all.order[place], &holder, &live, err));
-    out->found = live && parse_part(holder.part, &out->part, &out->parts) &&
+    SP_TRY(sp_claims_holder(w->claims, w->all.order[place], &holder, &life, err));
+    out->found = (life == SP_LIFE_AT_WORK || life == SP_LIFE_DIED) &&
+                 parse_part(holder.part, &out->part, &out->parts) &&
                  sp_shares_part(place, out->parts) == out->part;
     out->behind = out->found ? place / out->parts : 0; /* one of each deal is the part's */
   }
@@ -190,4 +197,42 @@ enum sp_status sp_worker_help(struct sp_worker *w, size_t *taken, struct sp_erro
   }
   free(round.seen);
   return status;
+}
+
+/* Of shards that others had under work when they were listed last: how a few of their holders fare. */
+static enum sp_status look_at_holders(struct sp_worker *w, bool *at_work, bool *silent, bool *died,
+                                      struct sp_error *err) {
+  enum { looks = 8 };
+  const size_t n = sp_min_size(w->n_held, looks);
+  *at_work = *silent = *died = false;
+  for (size_t k = 0; k < n && !*at_work; k++) {
+    struct sp_claim_worker holder;
+    enum sp_claim_life life;
+    SP_TRY(sp_claims_holder(w->claims, w->held[k * w->n_held / n], &holder, &life, err));
+    *at_work = life == SP_LIFE_AT_WORK;
+    *silent |= life == SP_LIFE_SILENT;
+    *died |= life == SP_LIFE_DIED;
+  }
+  return SP_OK;
+}
+
+enum sp_status sp_worker_await_silent(struct sp_worker *w, bool *again, struct sp_error *err) {
+  const double lease = sp_worker_lease(w), now = sp_clock_seconds();
+  bool at_work, silent, died;
+  *again = false;
+  if (!sp_worker_may_help(w)) {
+    return SP_OK;
+  }
+  SP_TRY(look_at_holders(w, &at_work, &silent, &died, err));
+  if (at_work) {
+    return SP_OK;
+  }
+  if (silent && w->await_until == 0) {
+    w->await_until = now + 1.25 * lease;
+  }
+  *again = silent ? now < w->await_until : died && w->await_until > 0;
+  w->await_until = silent ? w->await_until : 0;
+  return !*again || !silent || sp_worker_pause(w, lease / 8)
+             ? SP_OK
+             : sp_fail(err, SP_EINTERRUPTED, "interrupted");
 }

@@ -4,6 +4,7 @@
 
 #include "checked.h"
 #include "directory.h"
+#include "thread.h"
 
 enum { readers = 16, block = 1024, few = 32 };
 
@@ -51,7 +52,7 @@ static void *work(void *reading) {
 static void read_block(struct reading *r) {
   pthread_t thread[readers];
   size_t n = 0;
-  while (r->n >= few && n < readers - 1 && pthread_create(&thread[n], NULL, work, r) == 0) {
+  while (r->n >= few && n < readers - 1 && sp_thread_start(&thread[n], work, r) == 0) {
     n++;
   }
   work(r);

@@ -46,13 +46,15 @@ enum sp_status sp_scan_finish_ids(struct sp_id_set *ids, struct sp_error *err) {
 }
 
 /* A pipe can be read only once, and opening it again may wait for ever. */
-static enum sp_status refuse_pipes(const char *const *paths, size_t n_paths, struct sp_error *err) {
+static enum sp_status refuse_pipes(const struct sp_score_options *options, const char *const *paths,
+                                   size_t n_paths, struct sp_error *err) {
+  bool alone = options->parts == 0 && !options->ranks && !options->prepare;
   for (size_t i = 0; i < n_paths; i++) {
     struct stat info;
     if (stat(paths[i], &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) {
-      return sp_fail(err, SP_EUSAGE,
-                     "%s is a pipe, but the archive is read twice: give it as standard input ('-')",
-                     paths[i]);
+      return sp_fail(err, SP_EUSAGE, "%s is a pipe, but the archive is read twice: give %s",
+                     paths[i],
+                     alone ? "it as standard input ('-')" : "a file, which all workers can read");
     }
   }
   return SP_OK;
@@ -243,7 +245,7 @@ enum sp_status sp_scan_archive(const struct sp_settings *settings, const struct 
   enum sp_status status;
   *out = (struct sp_scan){0};
   sp_marks_init(&out->marks, settings->options->shard_utts);
-  SP_TRY_GOTO(refuse_pipes(paths, n_paths, err), release);
+  SP_TRY_GOTO(refuse_pipes(settings->options, paths, n_paths, err), release);
   SP_TRY_GOTO(look_at_case(settings, context, paths, n_paths, out, err), release);
   SP_TRY_GOTO(sp_scan_team_create(settings, context, out->letter_case, &s.team, err), release);
   SP_TRY_GOTO(sp_id_set_create(SP_ID_SET_MEMORY, NULL, &s.ids, err), release);

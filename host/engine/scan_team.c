@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "checked.h"
+#include "thread.h"
 
 struct place_in_ring {
   struct sp_scan_batch batch;
@@ -131,7 +132,7 @@ static void start_thread(struct sp_scan_team *team) {
   if (!wanted || team->n_threads == team->room) {
     return;
   }
-  if (pthread_create(&team->threads[team->n_threads], NULL, work, team) == 0) {
+  if (sp_thread_start(&team->threads[team->n_threads], work, team) == 0) {
     team->n_threads++;
   } else {
     team->room = team->n_threads;

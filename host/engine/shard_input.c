@@ -47,7 +47,6 @@ static enum sp_status go_to(struct sp_shard_input *input, size_t shard, struct s
   bool ahead = lies_ahead(input, shard);
   if (!input->run->archive || (!ahead && !there->has_place)) {
     SP_TRY(reopen(input, err));
-    ahead = shard == 0;
   }
   if (!ahead && there->has_place) {
     input->next = shard;

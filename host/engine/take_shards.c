@@ -209,7 +209,10 @@ static enum sp_status start_pool(struct sp_worker *w, struct sp_error *err) {
                                      .plan = w->plan,
                                      .shards = w->d->shards,
                                      .next = w->d->shards};
-  w->input.options.format = w->d->scan.format;
+  if (w->plan[0]
+          .has_place) { /* from the start on, the archive decides as it did when it was validated */
+    w->input.options.format = w->d->scan.format;
+  }
   return sp_pool_create(&rules, &run->pool, err);
 }
 
@@ -257,6 +260,9 @@ static enum sp_status try_shard(struct sp_worker *w, size_t shard, bool later,
                                 struct sp_error *err) {
   enum sp_claim claim;
   bool took_over;
+  if (sp_stop_wanted(sp_worker_options(w))) {
+    return sp_fail(err, SP_EINTERRUPTED, "interrupted");
+  }
   SP_TRY(need_job(w, err)); /* may wait: before the look */
   SP_TRY(look(w, shard, err));
   if (!is_open(w, shard) || (w->d->state[shard] == SP_SHARD_CUT && !later)) {
@@ -364,14 +370,20 @@ static enum sp_status drain(struct sp_worker *w, struct sp_error *err) {
 /* Until nothing is left of the share that others have, nor of theirs to help with. */
 static enum sp_status take_others(struct sp_worker *w, size_t left, struct sp_error *err) {
   const double longest = fmin(5, sp_worker_lease(w) / 4);
-  size_t helped = 1;
-  for (double pause = 0.05; left > 0 || helped > 0; pause = fmin(1.5 * pause, longest)) {
+  size_t helped;
+  bool again = true;
+  for (double pause = 0.05; again; pause = fmin(1.5 * pause, longest)) {
     SP_TRY(sp_worker_help(w, &helped, err));
     if (left > 0) {
       SP_TRY(look_again(w, helped > 0 ? 0 : pause, &left, err));
     }
+    again = left > 0 || helped > 0;
+    if (!again) {
+      SP_TRY(drain(w, err));
+      SP_TRY(sp_worker_await_silent(w, &again, err));
+    }
   }
-  return drain(w, err);
+  return SP_OK;
 }
 
 static enum sp_status take_all(struct sp_worker *w, struct sp_error *err) {

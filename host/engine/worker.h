@@ -20,6 +20,7 @@ struct sp_worker {
   uint64_t rounds;      /* of helping */
   uint32_t *held;       /* (n_held) shards that others had under work when they were listed last; NULL: never */
   size_t n_held;
+  double await_until; /* how long workers that fell silent are waited for; 0: they are not */
   struct sp_shard_input input;
   struct sp_job *job; /* taken from the pool, for the next shard; NULL: none */
   size_t *flying;     /* (n_flying) shards that were claimed and are not known to be published */
@@ -82,8 +83,12 @@ SP_MUST_CHECK enum sp_status sp_worker_count_open(struct sp_worker *w, size_t *o
 /* help_parts.c: lists what others have under work. */
 SP_MUST_CHECK enum sp_status sp_worker_list_held(struct sp_worker *w, struct sp_error *err);
 bool sp_worker_may_help(const struct sp_worker *w);
-/* One round among the parts that are at work; *taken counts shards, 0 where there is nothing to do. */
+/* One round among the parts that are at work, or died beside this one; *taken counts shards, 0 where there is nothing to do. */
 SP_MUST_CHECK enum sp_status sp_worker_help(struct sp_worker *w, size_t *taken,
                                             struct sp_error *err);
+/* After that: whether another round is worth it, as one that fell silent may be known to be gone by then. Waits
+ * for that, for a lease and a quarter in all, where no other worker is at work. */
+SP_MUST_CHECK enum sp_status sp_worker_await_silent(struct sp_worker *w, bool *again,
+                                                    struct sp_error *err);
 
 #endif

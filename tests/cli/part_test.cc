@@ -188,11 +188,15 @@ TEST_F(PartTest, APreparedRunIsThereForParts) {
   EXPECT_NE(said.err.find("is complete already"), std::string::npos) << said.err;
 }
 
+TEST_F(PartTest, PreparingTakesWhatScoringIsGiven) {
+  Said said = Under("", Score("run", "--prepare --part none --grace 9 --lease 30 --own-share"));
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_TRUE(std::filesystem::exists(Path("run/plan.jsonl.zst")));
+}
+
 TEST_F(PartTest, PreparingIsNoPart) {
   const std::pair<std::string, const char *> slips[] = {
       {Score("run", "--prepare --part 0/2"), "--prepare is done once for all parts"},
-      {Score("run", "--prepare --part none"), "--prepare is done once for all parts"},
-      {Score("run", "--prepare --grace 9"), "--prepare scores nothing"},
       {Score("-", "--prepare"), "--prepare makes a run directory, which --out - is not"},
       {"score --model " + Path("model") + " --prepare --out " + Path("run") + " - <" +
            Path("dev.jsonl"),

@@ -1,4 +1,7 @@
 // prepare_test.cc - a run directory that is made before anybody scores, on a machine without the device.
+#include <sys/stat.h>
+
+#include <cstring>
 #include <filesystem>
 #include <thread>
 
@@ -159,6 +162,32 @@ TEST_F(Prepare, TwiceIsOnce) {
   outcome = Score(job);
   EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
   EXPECT_TRUE(outcome.summary.already_complete);
+}
+
+// A job that checks is submitted again when the archive has changed since, and nothing may depend on it then.
+TEST_F(Prepare, AgainChecksAgain) {
+  std::string text = ReadFile(scratch_ / "a.jsonl");
+  ExpectOk(Preparer());
+  std::string other = text;
+  const size_t at = other.find("\"text\":\"") + strlen("\"text\":\"");
+  other[at] = other[at] == 'b' ? 'c' : 'b';
+  WriteFile(scratch_ / "a.jsonl", other);
+  ExpectRefused(Preparer(), SP_EIDENTITY, "inputs.0.xxh128");
+  WriteFile(scratch_ / "a.jsonl", text + "{\"id\"");
+  ExpectRefused(Preparer(), SP_EINPUT, "a.jsonl:61");
+  WriteFile(scratch_ / "a.jsonl", text);
+  ExpectOk(Preparer());
+}
+
+TEST_F(Prepare, APipeCannotBeReadByMany) {
+  ASSERT_EQ(mkfifo((scratch_ / "fifo").c_str(), 0600), 0);
+  for (size_t parts : {0, 2}) {
+    Job job = parts ? Part(0, parts) : Preparer();
+    job.archives = {scratch_ / "fifo"};
+    Outcome outcome = Score(job);
+    EXPECT_EQ(outcome.status, SP_EUSAGE);
+    EXPECT_NE(outcome.message.find("give a file, which all"), std::string::npos) << outcome.message;
+  }
 }
 
 TEST_F(Prepare, OtherSettingsAreRefusedAndNamed) {

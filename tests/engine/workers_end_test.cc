@@ -1,4 +1,5 @@
 // workers_end_test.cc - workers that are killed or told to stop, and who takes their shards.
+#include "run_worker.h"
 #include "workers_fixture.h"
 
 namespace {
@@ -68,6 +69,35 @@ TEST_F(Workers, KilledAgainAndAgain) {
   Outcome outcome = Score(job);
   EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
   EXPECT_TRUE(SameFiles(FilesOf(job.out), expected)) << kills << " kills";
+}
+
+// Who sealed the run died before it removed the claims; on another host, nobody can tell that it is gone.
+TEST_F(Workers, ClaimsLeftBesideASealAreNobodys) {
+  for (size_t parts : {0, 2}) {
+    Job job = MakeJob("run" + std::to_string(parts), 0, 1);
+    ASSERT_EQ(Score(job).status, SP_OK);
+    auto sealed = FilesOf(job.out);
+    sp_worker worker{};
+    sp_buf text{};
+    sp_error err{};
+    snprintf(worker.owner.host, sizeof worker.owner.host, "elsewhere.example");
+    snprintf(worker.owner.start, sizeof worker.owner.start, "2026-01-02T03:04:05Z");
+    snprintf(worker.owner.mount, sizeof worker.owner.mount, "another-kernel/1f");
+    worker.owner.pid = 4711;
+    worker.flocked = true;
+    worker.lease = 3600;
+    ASSERT_EQ(sp_worker_write(&worker, &text, &err), SP_OK);
+    fs::create_directory(job.out + "/.claims");
+    WriteFile(job.out + "/.claims/worker-elsewhere", std::string(text.data, text.len));
+    WriteFile(job.out + "/.claims/finish.1", "elsewhere\n");
+    sp_buf_release(&text);
+    job.parts = parts;
+    Outcome outcome = Score(job);
+    EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+    EXPECT_TRUE(outcome.summary.already_complete);
+    EXPECT_FALSE(fs::exists(job.out + "/.claims"));
+    EXPECT_TRUE(SameFiles(FilesOf(job.out), sealed));
+  }
 }
 
 // ---- the wish to stop ----

@@ -88,6 +88,32 @@ TEST_F(Helpers, PartsOfOtherNumbers) {
   EXPECT_TRUE(SameFiles(FilesOf(slow.out), expected));
 }
 
+// One that dies while the other is at work: nobody has to start it again.
+TEST_F(Helpers, TheShareOfAPartThatDiesBesideIsDone) {
+  Job quick = Part(1, 2), dies = Part(0, 2);
+  Outcome outcome{};
+  ASSERT_TRUE(Meet(200, [&](size_t) {
+    const pid_t child = fork();
+    if (child == 0) {
+      for (int k = 0; k < 60000 && !fs::exists(quick.out + "/run.json"); k++)
+        usleep(1000);
+      dies.on_progress = [](const sp_progress &progress) {
+        if (!progress.validating && progress.hyps_done > 0)
+          kill(getpid(), SIGKILL);
+      };
+      _exit(Score(dies).status == SP_OK ? 0 : 1);
+    }
+    outcome = Score(quick);
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && outcome.summary.shards_taken_over > 0;
+  }));
+  EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+  EXPECT_EQ(outcome.summary.shards_open, 0u);
+  auto files = FilesOf(quick.out);
+  EXPECT_TRUE(SameFiles(files, Alone(quick)));
+}
+
 TEST_F(Helpers, TheShareOfADeadPartIsLeft) {
   Job dead = Part(0, 2), quick = Part(1, 2);
   const size_t utts = Meet(100, [&](size_t) { return KilledInItsMiddle(dead); });

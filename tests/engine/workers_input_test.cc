@@ -34,6 +34,30 @@ TEST_F(Workers, AChangedInputIsToldByShardAndFile) {
   EXPECT_TRUE(SameFiles(FilesOf(first.out), expected));
 }
 
+// One whose format cannot tell by its first file, which is blank: those who join know the format.
+TEST_F(Workers, TheFirstFileMayBeBlank) {
+  WriteFile(scratch_ / "empty", "");
+  WriteFile(scratch_ / "blank", "\n\n");
+  WriteFile(scratch_ / "m.json", ToMlm(MakeArchive(20), 0, 20));
+  WriteFile(scratch_ / "espnet1.json",
+            R"({"utts":{"u":{"output":[{"rec_text":"ab c","score":-1.0,"text":"ab"}]}}})");
+  WriteFile(scratch_ / "text", "u ab c\nv d\n");
+  for (const char *blank : {"empty", "blank"}) {
+    for (const char *name : {"a.jsonl", "m.json", "espnet1.json", "text"}) {
+      Job job = MakeJob(std::string(name) + blank, 0, 1);
+      job.methods = "cls";
+      job.shard_utts = 1000;
+      job.archives = {scratch_ / blank, scratch_ / name};
+      Job alone = job;
+      alone.out += ".whole";
+      alone.parts = 0;
+      Outcome whole = Score(alone), part = Score(job);
+      EXPECT_EQ(whole.status, part.status) << name << ": " << part.message << whole.message;
+      EXPECT_TRUE(SameFiles(FilesOf(job.out), FilesOf(alone.out))) << name;
+    }
+  }
+}
+
 // What the other part has scored may be anything by now.
 TEST_F(Workers, OnlyTheOwnShardsAreRead) {
   Job first = MakeJob("run", 0, 2), second = MakeJob("run", 1, 2);

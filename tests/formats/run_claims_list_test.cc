@@ -35,35 +35,50 @@ TEST_F(RunClaims, WhatOthersHoldIsToldFromNames) {
 TEST_F(RunClaims, TheHolderOfAShardIsTold) {
   Claims a = Open(), b = Open();
   sp_claim_worker holder;
-  bool live;
+  sp_claim_life life;
   EXPECT_EQ(Take(a, 3), 'm');
-  EXPECT_SP_OK(sp_claims_holder(b.get(), 3, &holder, &live, &err));
-  EXPECT_TRUE(live);
+  EXPECT_SP_OK(sp_claims_holder(b.get(), 3, &holder, &life, &err));
+  EXPECT_EQ(life, SP_LIFE_AT_WORK);
   EXPECT_STREQ(holder.part, "2/8");
   EXPECT_STREQ(holder.id, sp_claims_id(a.get()));
-  EXPECT_SP_OK(sp_claims_holder(b.get(), 4, &holder, &live, &err));
-  EXPECT_FALSE(live) << "nobody";
+  EXPECT_SP_OK(sp_claims_holder(b.get(), 4, &holder, &life, &err));
+  EXPECT_EQ(life, SP_LIFE_NONE) << "nobody";
 }
 
+// By the file server's times alone, and for the taking over by the own clock.
 TEST_F(RunClaims, AHolderIsAtWorkWhileItsBeatIsRecent) {
+  using std::chrono::seconds;
   Claims a = Open();
   Remote other(run_.path(), "elsewhere-1");
-  sp_claim_worker holder;
-  bool live;
+  const std::string own_file = In(std::string("worker-") + sp_claims_id(a.get()));
+  const auto opened = std::filesystem::last_write_time(own_file);
+  auto life = [&] {
+    sp_claim_worker holder;
+    sp_claim_life out = SP_LIFE_NONE;
+    EXPECT_SP_OK(sp_claims_holder(a.get(), 3, &holder, &out, &err));
+    return out;
+  };
+  auto beats = [&](int own, int others) {
+    std::filesystem::last_write_time(own_file, opened + seconds(own));
+    std::filesystem::last_write_time(In("worker-elsewhere-1"), opened + seconds(others));
+  };
   other.Claim("00003.1");
-  EXPECT_SP_OK(sp_claims_holder(a.get(), 3, &holder, &live, &err));
-  EXPECT_TRUE(live);
-  std::filesystem::last_write_time(
-      In("worker-elsewhere-1"),
-      std::filesystem::last_write_time(In("worker-elsewhere-1")) - std::chrono::seconds(11));
-  EXPECT_SP_OK(sp_claims_holder(a.get(), 3, &holder, &live, &err));
-  EXPECT_FALSE(live) << "not known to be gone yet, but silent for a lease";
-  other.Beat();
-  EXPECT_SP_OK(sp_claims_holder(a.get(), 3, &holder, &live, &err));
-  EXPECT_TRUE(live);
+  EXPECT_EQ(life(), SP_LIFE_AT_WORK);
+  beats(0, -11);
+  EXPECT_EQ(life(), SP_LIFE_NONE) << "of a worker that was silent before";
+  beats(12, 1);
+  EXPECT_EQ(life(), SP_LIFE_SILENT) << "not known to be gone yet, but silent for a lease";
+  beats(12, 3);
+  EXPECT_EQ(life(), SP_LIFE_AT_WORK);
+  beats(20, 3);
   clock_ += kLease + 1;
-  EXPECT_SP_OK(sp_claims_holder(a.get(), 3, &holder, &live, &err));
-  EXPECT_FALSE(live) << "gone";
+  EXPECT_EQ(life(), SP_LIFE_DIED);
+  EXPECT_EQ(Take(a, 3), 'M');
+  other.Claim("00003.3");
+  beats(0, -1);
+  EXPECT_EQ(life(), SP_LIFE_NONE) << "gone, but not beside this worker";
+  other.Beat();
+  EXPECT_EQ(life(), SP_LIFE_AT_WORK);
 }
 
 // ---- who looks on
