@@ -215,7 +215,7 @@ void sp_cuda_record_product(struct sp_cuda_device *cuda, size_t n, size_t k, boo
 /* ---- share.c, stream.c ---- */
 
 enum sp_status sp_cuda_share_weights(struct sp_device *const *devices, size_t n,
-                                     struct sp_error *err);
+                                     struct sp_share_job *job, struct sp_error *err);
 enum sp_status sp_cuda_stream_create(struct sp_device *device, struct sp_stream **out,
                                      struct sp_error *err);
 void sp_cuda_stream_destroy(struct sp_stream *stream);

@@ -1,15 +1,15 @@
-/* share.c - brings the weights of the first device to the others, chunk to chunk.
+/* share.c - brings the weights of the first device to the others of this process, chunk to chunk.
  *
- * With NCCL one broadcast a chunk, all devices of this process in one group; without it, and where
- * NCCL cannot start, copies from the first device to each.  Either way the bytes are the same. */
+ * With NCCL one broadcast a chunk, all devices in one group; without it, and where NCCL cannot start,
+ * copies from the first device to each.  Either way the bytes are the same. */
+#include "share.h"
+
 #include "check.h"
-#ifdef SP_HAVE_NCCL
-#include <nccl.h>
-#endif
 
 /* The chunks of equal calls lie alike; anything else would be our mistake. */
 static enum sp_status check_chunks(struct sp_device *const *devices, size_t n,
                                    struct sp_error *err) {
+  SP_TRY(sp_cuda_check_types(devices, n, err));
   for (size_t i = 1; i < n; i++) {
     const struct sp_cuda_chunk *a = sp_cuda_device_of(devices[0])->chunks;
     const struct sp_cuda_chunk *b = sp_cuda_device_of(devices[i])->chunks;
@@ -33,8 +33,8 @@ static enum sp_status finish_setup(struct sp_device *const *devices, size_t n,
   return SP_OK;
 }
 
-static enum sp_status copy_chunks(struct sp_device *const *devices, size_t n,
-                                  struct sp_error *err) {
+enum sp_status sp_cuda_copy_chunks(struct sp_device *const *devices, size_t n,
+                                   struct sp_error *err) {
   const struct sp_cuda_device *from = sp_cuda_device_of(devices[0]);
   for (size_t i = 1; i < n; i++) {
     const struct sp_cuda_device *to = sp_cuda_device_of(devices[i]);
@@ -51,35 +51,37 @@ static enum sp_status copy_chunks(struct sp_device *const *devices, size_t n,
 
 #ifdef SP_HAVE_NCCL
 
-/* One chunk from the first device to all; a group, since one thread drives every device. */
-static ncclResult_t broadcast_chunk(const ncclComm_t *comms, struct sp_device *const *devices,
-                                    const struct sp_cuda_chunk **chunks, size_t n) {
+ncclResult_t sp_cuda_broadcast_chunk(const ncclComm_t *comms, struct sp_device *const *devices,
+                                     const struct sp_cuda_chunk **chunks, size_t n) {
   ncclResult_t result = ncclGroupStart();
   if (result != ncclSuccess) {
     return result;
   }
-  for (size_t i = 0; i < n && result == ncclSuccess; i++) {
-    result = ncclBroadcast(chunks[i]->data, chunks[i]->data, chunks[0]->used, ncclUint8, 0,
+  for (size_t i = 0; i < n && !sp_cuda_nccl_failed(result); i++) {
+    result = ncclBroadcast(chunks[i]->data, chunks[i]->data, chunks[i]->used, ncclUint8, 0,
                            comms[i], sp_cuda_device_of(devices[i])->setup);
+    chunks[i] = chunks[i]->next;
   }
   ncclResult_t ended = ncclGroupEnd();
-  return result != ncclSuccess ? result : ended;
+  return sp_cuda_nccl_failed(result) ? result : ended;
+}
+
+void sp_cuda_first_chunks(struct sp_device *const *devices, const struct sp_cuda_chunk **chunks,
+                          size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    chunks[i] = sp_cuda_device_of(devices[i])->chunks;
+  }
 }
 
 static enum sp_status broadcast(const ncclComm_t *comms, struct sp_device *const *devices, size_t n,
                                 struct sp_error *err) {
   const struct sp_cuda_chunk *chunks[SP_MAX_DEVICES] = {NULL};
-  for (size_t i = 0; i < n; i++) {
-    chunks[i] = sp_cuda_device_of(devices[i])->chunks;
-  }
+  sp_cuda_first_chunks(devices, chunks, n);
   while (chunks[0]) {
-    ncclResult_t result = broadcast_chunk(comms, devices, chunks, n);
-    if (result != ncclSuccess) {
+    ncclResult_t result = sp_cuda_broadcast_chunk(comms, devices, chunks, n);
+    if (sp_cuda_nccl_failed(result)) {
       return sp_fail(err, SP_EDEVICE, "%s: ncclBroadcast: %s", devices[0]->name,
                      ncclGetErrorString(result));
-    }
-    for (size_t i = 0; i < n; i++) {
-      chunks[i] = chunks[i]->next;
     }
   }
   return finish_setup(devices, n, err);
@@ -119,13 +121,18 @@ static enum sp_status broadcast_chunks(struct sp_device *const *devices, size_t 
 #endif
 
 enum sp_status sp_cuda_share_weights(struct sp_device *const *devices, size_t n,
-                                     struct sp_error *err) {
+                                     struct sp_share_job *job, struct sp_error *err) {
   bool started;
-  if (n < 2 || n > SP_MAX_DEVICES) {
-    return n < 2 ? SP_OK : sp_fail(err, SP_EDEVICE, "%zu devices are too many", n);
+  if (n < 1 || n > SP_MAX_DEVICES) {
+    return sp_fail(err, SP_EDEVICE, "%zu devices are too few or too many", n);
   }
   SP_TRY(check_chunks(devices, n, err));
-  SP_TRY(sp_cuda_check_types(devices, n, err));
+  if (job) {
+    return sp_cuda_share_in_job(devices, n, job, err);
+  }
+  if (n == 1) {
+    return SP_OK;
+  }
   SP_TRY(broadcast_chunks(devices, n, &started, err));
-  return started ? SP_OK : copy_chunks(devices, n, err);
+  return started ? SP_OK : sp_cuda_copy_chunks(devices, n, err);
 }

@@ -225,6 +225,10 @@ const char *sp_safetensors_file_path(const struct sp_safetensors *file, size_t i
   return file->files[index].path;
 }
 
+size_t sp_safetensors_file_head(const struct sp_safetensors *file, size_t index) {
+  return file->files[index].data_at;
+}
+
 /* Subnormals are scaled by 2^-24, their unit; the rest is rebased from bias 15 to 127. */
 static float f16_to_f32(uint16_t half) {
   uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u;

@@ -54,6 +54,8 @@ const struct sp_tensor *sp_safetensors_find(const struct sp_safetensors *file, c
 /* Names of the files that were mapped, for hashing; index in [0, count). */
 size_t sp_safetensors_file_count(const struct sp_safetensors *file);
 const char *sp_safetensors_file_path(const struct sp_safetensors *file, size_t index);
+/* Bytes before its tensors' values: all that is read of it here. */
+size_t sp_safetensors_file_head(const struct sp_safetensors *file, size_t index);
 
 /* `count` floats from element `first` on, widened; dtype F32, F16, BF16 or F64. */
 void sp_tensor_to_f32(const struct sp_tensor *tensor, size_t first, size_t count, float *out);

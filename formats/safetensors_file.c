@@ -83,9 +83,9 @@ static enum sp_status read_shape(const struct sp_tensor_file *file, json_t *valu
   return SP_OK;
 }
 
-static enum sp_status read_range(const struct sp_tensor_file *file, json_t *value, size_t data_at,
+static enum sp_status read_range(const struct sp_tensor_file *file, json_t *value,
                                  struct sp_tensor *tensor, struct sp_error *err) {
-  size_t begin = 0, end = 0, room = file->size - data_at;
+  size_t begin = 0, end = 0, room = file->size - file->data_at;
   if (json_array_size(value) != 2 || !read_size(json_array_get(value, 0), &begin) ||
       !read_size(json_array_get(value, 1), &end)) {
     return sp_fail(err, SP_EMODEL, "%s: tensor %s: data_offsets are not two offsets", file->path,
@@ -101,13 +101,13 @@ static enum sp_status read_range(const struct sp_tensor_file *file, json_t *valu
     return sp_fail(err, SP_EMODEL, "%s: tensor %s: range has %zu bytes, its shape needs %zu",
                    file->path, tensor->name, end - begin, tensor->bytes);
   }
-  tensor->data = file->data + data_at + begin;
+  tensor->data = file->data + file->data_at + begin;
   return SP_OK;
 }
 
 static enum sp_status read_tensor(const struct sp_tensor_file *file, const char *name,
-                                  json_t *entry, size_t data_at, struct sp_arena *arena,
-                                  struct sp_tensor *tensor, struct sp_error *err) {
+                                  json_t *entry, struct sp_arena *arena, struct sp_tensor *tensor,
+                                  struct sp_error *err) {
   tensor->name = sp_arena_copy(arena, name, strlen(name));
   if (!tensor->name) {
     return sp_fail_memory(err, strlen(name));
@@ -117,7 +117,7 @@ static enum sp_status read_tensor(const struct sp_tensor_file *file, const char 
   }
   SP_TRY(read_dtype(file, json_object_get(entry, "dtype"), tensor, &tensor->bytes, err));
   SP_TRY(read_shape(file, json_object_get(entry, "shape"), tensor, err));
-  return read_range(file, json_object_get(entry, "data_offsets"), data_at, tensor, err);
+  return read_range(file, json_object_get(entry, "data_offsets"), tensor, err);
 }
 
 /* By place in the file; empty tensors come before the one that starts where they are. */
@@ -133,15 +133,14 @@ static int compare_place(const void *left, const void *right) {
   return strcmp(a->name, b->name);
 }
 
-static enum sp_status check_cover(const struct sp_tensor_file *file, size_t data_at,
-                                  struct sp_error *err) {
-  const char *at = file->data + data_at;
+static enum sp_status check_cover(const struct sp_tensor_file *file, struct sp_error *err) {
+  const char *at = file->data + file->data_at;
   for (size_t i = 0; i < file->n_tensors; i++) {
     const struct sp_tensor *tensor = &file->tensors[i];
     const char *begin = tensor->data;
     if (begin != at) {
       return sp_fail(err, SP_EMODEL, "%s: tensor %s: range begins at byte %zu of the data %s",
-                     file->path, tensor->name, (size_t)(begin - file->data) - data_at,
+                     file->path, tensor->name, (size_t)(begin - file->data) - file->data_at,
                      begin < at ? "and overlaps another" : "after a hole");
     }
     at = begin + tensor->bytes;
@@ -166,7 +165,7 @@ static enum sp_status check_metadata(const struct sp_tensor_file *file, json_t *
               : sp_fail(err, SP_EMODEL, "%s: __metadata__ is not a map of strings", file->path);
 }
 
-static enum sp_status read_header(struct sp_tensor_file *file, json_t *header, size_t data_at,
+static enum sp_status read_header(struct sp_tensor_file *file, json_t *header,
                                   struct sp_arena *arena, struct sp_error *err) {
   size_t count = json_object_size(header);
   file->tensors = sp_arena_calloc(arena, count, sizeof *file->tensors);
@@ -180,13 +179,13 @@ static enum sp_status read_header(struct sp_tensor_file *file, json_t *header, s
       SP_TRY(check_metadata(file, entry, err));
       continue;
     }
-    SP_TRY(read_tensor(file, name, entry, data_at, arena, &file->tensors[file->n_tensors], err));
+    SP_TRY(read_tensor(file, name, entry, arena, &file->tensors[file->n_tensors], err));
     file->n_tensors++;
   }
   if (file->n_tensors > 0) {
     qsort(file->tensors, file->n_tensors, sizeof *file->tensors, compare_place);
   }
-  return check_cover(file, data_at, err);
+  return check_cover(file, err);
 }
 
 static enum sp_status read_length(const struct sp_tensor_file *file, size_t *length,
@@ -225,7 +224,8 @@ enum sp_status sp_tensor_file_parse(struct sp_tensor_file *file, struct sp_arena
     return sp_fail(err, SP_EMODEL, "%s: header: %s at byte %d", file->path, fault.text,
                    fault.position);
   }
-  enum sp_status status = read_header(file, header, length_bytes + length, arena, err);
+  file->data_at = length_bytes + length;
+  enum sp_status status = read_header(file, header, arena, err);
   json_decref(header);
   return status;
 }

@@ -20,7 +20,7 @@ struct sp_tensor_file {
   char *path;       /* arena of the owner */
   const char *data; /* the file's bytes; NULL when nothing is mapped */
   bool lent;        /* they are a folder's in memory, no mapping */
-  size_t size;
+  size_t size, data_at; /* all of it; its first byte behind the header */
   struct sp_tensor *tensors; /* (n_tensors) by offset; arena of the owner */
   size_t n_tensors;
 };

@@ -151,6 +151,17 @@ struct sp_device_identity {
   size_t number; /* for --device */
 };
 
+/* The processes of one job, each with devices of its own, and how they hand bytes to each other: what all of
+ * them call in the same order. A failure of one reaches the others as the failure of their next call. */
+struct sp_share_job {
+  size_t rank, count; /* this one, of at least 2 */
+  void *context;
+  /* Rank 0's bytes to all; sums of all ranks, element by element, to all. */
+  enum sp_status (*broadcast)(void *context, void *data, size_t bytes, struct sp_error *err);
+  enum sp_status (*sum)(void *context, double *values, size_t n, struct sp_error *err);
+  char notice[400]; /* out, alike: what did not go as it should, and was done otherwise; or empty */
+};
+
 struct sp_backend {
   const char *name;
   const struct sp_train_backend *train; /* NULL: models cannot be trained on it */
@@ -193,8 +204,10 @@ struct sp_backend {
                                  struct sp_error *err);
   void (*dense_destroy)(struct sp_dense *dense);
   /* Optional: brings the weights of devices[0] to the others, whose objects were made by the same
-   * calls in the same order without sources.  NULL: every device is given sources. */
+   * calls in the same order without sources; with a `job`, the weights of devices[0] of rank 0 to
+   * all others of all ranks.  NULL: every device is given sources. */
   enum sp_status (*share_weights)(struct sp_device *const *devices, size_t n,
+                                  struct sp_share_job *job /* NULL: of this process alone */,
                                   struct sp_error *err);
 
   /* Streams and memory. Memory is zeroed and 64-byte aligned. */

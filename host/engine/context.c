@@ -92,15 +92,39 @@ static struct sp_batch_limits choose_limits(const struct sp_settings *settings,
 
 /* ---- devices and their weights ---- */
 
+static enum sp_status find_backend(const struct sp_settings *settings,
+                                   const struct sp_backend **backend, const char **spec,
+                                   struct sp_error *err) {
+  const char *device = settings->options->device ? settings->options->device : "cpu";
+  return sp_backend_find(device, backend, spec, err);
+}
+
+/* Whether a rank packs weights itself. Where none does, rank 0's go from device to device. */
+static enum sp_status need_values(const struct sp_settings *settings, bool *values,
+                                  struct sp_error *err) {
+  const struct sp_ranks *ranks = settings->options->ranks;
+  const struct sp_backend *backend;
+  const char *spec;
+  *values = true;
+  if (!ranks || ranks->count < 2) {
+    return SP_OK;
+  }
+  SP_TRY(find_backend(settings, &backend, &spec, err));
+  double pack = backend->share_weights ? 0 : 1;
+  SP_TRY(ranks->sum(ranks->context, &pack, 1, err));
+  *values = pack > 0;
+  return SP_OK;
+}
+
 static enum sp_status open_devices(const struct sp_settings *settings, struct sp_context *out,
                                    struct sp_error *err) {
   const struct sp_backend *backend;
   const char *spec;
   enum sp_compute compute = settings->compute;
-  const char *device = settings->options->device ? settings->options->device : "cpu";
-  SP_TRY(sp_backend_find(device, &backend, &spec, err));
+  const char *device = settings->options->device;
+  SP_TRY(find_backend(settings, &backend, &spec, err));
   bool cpu = strcmp(backend->name, "cpu") == 0;
-  if (cpu && strcmp(device, "auto") == 0) {
+  if (cpu && device && strcmp(device, "auto") == 0) {
     sp_warn(settings->options, "no GPU that this build can use was found: the CPU computes");
   }
   if (settings->dtype_auto) {
@@ -127,20 +151,19 @@ static void leave_out(const struct sp_settings *settings, struct sp_context *con
           (context->n_devices - i) * sizeof context->devices[0]);
 }
 
-/* Weights for the devices from `first` on. All read the checkpoint, or only device 0 and the others
- * make room for a copy. A device that has no room is left out as long as there is another. */
+/* Weights for the devices from `first` on. The first `readers` of all read the checkpoint, the others make
+ * room for a copy. A device that has no room is left out as long as there is another. */
 static enum sp_status make_weights(const struct sp_settings *settings, struct sp_context *out,
-                                   const struct sp_checkpoint *checkpoint, size_t first, bool copied,
-                                   struct sp_error *err) {
+                                   const struct sp_checkpoint *checkpoint, size_t first,
+                                   size_t readers, struct sp_error *err) {
   bool mlm = (settings->methods & ~(1u << SP_CLS)) != 0;
   bool cls = (settings->methods & 1u << SP_CLS) != 0;
   for (size_t i = first; i < out->n_devices;) {
     struct sp_device *device = out->devices[i];
     struct sp_error why = {0};
     enum sp_status status =
-        copied && i > 0
-            ? sp_weights_reserve(device, checkpoint, mlm, cls, &out->weights[i], &why)
-            : sp_weights_create(device, checkpoint, mlm, cls, &out->weights[i], &why);
+        i < readers ? sp_weights_create(device, checkpoint, mlm, cls, &out->weights[i], &why)
+                    : sp_weights_reserve(device, checkpoint, mlm, cls, &out->weights[i], &why);
     if (status == SP_EDEVICE && out->n_devices > 1) {
       leave_out(settings, out, i, &why);
       continue;
@@ -153,14 +176,31 @@ static enum sp_status make_weights(const struct sp_settings *settings, struct sp
   return SP_OK;
 }
 
+/* Rank 0 fills its first device; every other one of the job gets the packed weights from there. */
+static enum sp_status share_in_job(const struct sp_settings *settings, struct sp_context *out,
+                                   const struct sp_checkpoint *checkpoint, struct sp_error *err) {
+  const struct sp_ranks *ranks = settings->options->ranks;
+  struct sp_share_job job = {.rank = ranks->rank,
+                             .count = ranks->count,
+                             .context = ranks->context,
+                             .broadcast = ranks->broadcast,
+                             .sum = ranks->sum};
+  SP_TRY(make_weights(settings, out, checkpoint, 0, ranks->rank == 0 ? 1 : 0, err));
+  SP_TRY(out->devices[0]->backend->share_weights(out->devices, out->n_devices, &job, err));
+  if (ranks->rank == 0 && job.notice[0] != '\0') {
+    sp_warn(settings->options, job.notice);
+  }
+  return SP_OK;
+}
+
 static enum sp_status open_weights(const struct sp_settings *settings, struct sp_context *out,
                                    const struct sp_checkpoint *checkpoint, struct sp_error *err) {
   const struct sp_backend *backend = out->devices[0]->backend;
   struct sp_error why, text;
   bool copied = out->n_devices > 1 && backend->share_weights;
-  SP_TRY(make_weights(settings, out, checkpoint, 0, copied, err));
+  SP_TRY(make_weights(settings, out, checkpoint, 0, copied ? 1 : out->n_devices, err));
   if (!copied || out->n_devices == 1 ||
-      backend->share_weights(out->devices, out->n_devices, &why) == SP_OK) {
+      backend->share_weights(out->devices, out->n_devices, NULL, &why) == SP_OK) {
     return SP_OK;
   }
   sp_fail(&text, SP_EDEVICE, "every device reads the model itself: %s", why.message);
@@ -169,7 +209,7 @@ static enum sp_status open_weights(const struct sp_settings *settings, struct sp
     sp_weights_destroy(out->weights[i]);
     out->weights[i] = NULL;
   }
-  return make_weights(settings, out, checkpoint, 1, false, err);
+  return make_weights(settings, out, checkpoint, 1, out->n_devices, err);
 }
 
 /* ---- the context ---- */
@@ -182,7 +222,7 @@ enum sp_status sp_context_set_mask(struct sp_context *context, const struct sp_s
 
 /* What tells tokens and masks. */
 static enum sp_status open_text(const struct sp_settings *settings, struct sp_context *out,
-                                const struct sp_folder *folder,
+                                const struct sp_model_share *share,
                                 const struct sp_checkpoint *checkpoint, struct sp_error *err) {
   out->config = checkpoint->config;
   memcpy(out->model_hash, checkpoint->hash, sizeof out->model_hash);
@@ -191,47 +231,68 @@ static enum sp_status open_text(const struct sp_settings *settings, struct sp_co
   out->negate_cls =
       settings->cls_sign == SP_SIGN_COST ||
       (settings->cls_sign == SP_SIGN_AUTO && checkpoint->config.score_kind == SP_SCORE_COST);
-  SP_TRY(sp_tokenizer_open_in(folder, &out->tokenizer, err));
-  SP_TRY(sp_checkpoint_check_unchanged(checkpoint, folder, err));
+  SP_TRY(sp_tokenizer_open_in(&share->folder, &out->tokenizer, err));
+  SP_TRY(sp_checkpoint_check_unchanged(checkpoint, &share->folder, err));
   SP_TRY(check_vocabulary(settings, out, err));
   return check_heads(settings, checkpoint, sp_tokenizer_get_info(out->tokenizer), err);
 }
 
 static enum sp_status open_model(const struct sp_settings *settings, struct sp_context *out,
-                                 const struct sp_folder *folder,
+                                 const struct sp_model_share *share,
                                  const struct sp_checkpoint *checkpoint, struct sp_error *err) {
-  SP_TRY(open_text(settings, out, folder, checkpoint, err));
+  SP_TRY(open_text(settings, out, share, checkpoint, err));
   warn_of_cls(settings, out);
   SP_TRY(open_devices(settings, out, err));
   if (out->config.head_dim > out->devices[0]->max_head_dim) {
     return sp_fail(err, SP_EMODEL, "%s: attention heads of %zu dimensions; %zu are supported",
                    settings->options->model, out->config.head_dim, out->devices[0]->max_head_dim);
   }
-  SP_TRY(open_weights(settings, out, checkpoint, err));
+  SP_TRY((share->values ? open_weights : share_in_job)(settings, out, checkpoint, err));
   out->limits = choose_limits(settings, &out->lookahead, &out->config, out->devices[0]);
   return SP_OK;
 }
 
 typedef enum sp_status (*open_fn)(const struct sp_settings *settings, struct sp_context *out,
-                                  const struct sp_folder *folder,
+                                  const struct sp_model_share *share,
                                   const struct sp_checkpoint *checkpoint, struct sp_error *err);
 
+/* Where rank 0 alone has the values, it checks and hashes them for all. */
+static enum sp_status open_hashed(const struct sp_ranks *ranks, const struct sp_model_share *share,
+                                  struct sp_checkpoint **out, struct sp_error *err) {
+  char hash[33] = "";
+  bool first = ranks->rank == 0;
+  if (first) {
+    SP_TRY(sp_checkpoint_open_in(&share->folder, out, err));
+    memcpy(hash, (*out)->hash, sizeof hash);
+  }
+  enum sp_status status = sp_model_share_check(share, err);
+  if (status == SP_OK) {
+    status = ranks->broadcast(ranks->context, hash, sizeof hash, err);
+  }
+  if (status != SP_OK) {
+    sp_checkpoint_close(first ? *out : NULL);
+    return status;
+  }
+  return first ? SP_OK : sp_checkpoint_open_shapes(&share->folder, hash, out, err);
+}
+
 static enum sp_status open_in(open_fn open_parts, const struct sp_settings *settings,
-                              struct sp_context *out, const struct sp_folder *folder,
+                              struct sp_context *out, const struct sp_model_share *share,
                               struct sp_error *err) {
   struct sp_checkpoint *checkpoint;
-  SP_TRY(sp_checkpoint_open_in(folder, &checkpoint, err));
-  enum sp_status status = open_parts(settings, out, folder, checkpoint, err);
+  SP_TRY(share->values ? sp_checkpoint_open_in(&share->folder, &checkpoint, err)
+                       : open_hashed(settings->options->ranks, share, &checkpoint, err));
+  enum sp_status status = open_parts(settings, out, share, checkpoint, err);
   sp_checkpoint_close(checkpoint);
   return status;
 }
 
-static enum sp_status open_with(open_fn open_parts, const struct sp_settings *settings,
+static enum sp_status open_with(open_fn open_parts, const struct sp_settings *settings, bool values,
                                 struct sp_context *out, struct sp_error *err) {
+  const struct sp_score_options *options = settings->options;
   struct sp_model_share share;
-  *out = (struct sp_context){0};
-  SP_TRY(sp_model_share_open(settings->options->ranks, settings->options->model, &share, err));
-  enum sp_status status = open_in(open_parts, settings, out, &share.folder, err);
+  SP_TRY(sp_model_share_open(options->ranks, options->model, values, &share, err));
+  enum sp_status status = open_in(open_parts, settings, out, &share, err);
   sp_model_share_close(&share);
   if (status != SP_OK) {
     sp_context_close(out);
@@ -243,7 +304,10 @@ static enum sp_status open_with(open_fn open_parts, const struct sp_settings *se
 enum sp_status sp_context_open(const struct sp_settings *settings, struct sp_context *out,
                                struct sp_error *err) {
   const struct sp_ranks *ranks = settings->options->ranks;
-  SP_TRY(open_with(open_model, settings, out, err));
+  bool values;
+  *out = (struct sp_context){0};
+  SP_TRY(need_values(settings, &values, err));
+  SP_TRY(open_with(open_model, settings, values, out, err));
   enum sp_status status = ranks ? ranks->agree(ranks->context, SP_OK, err) : SP_OK;
   if (status != SP_OK) {
     sp_context_close(out);
@@ -253,7 +317,8 @@ enum sp_status sp_context_open(const struct sp_settings *settings, struct sp_con
 
 enum sp_status sp_context_open_text(const struct sp_settings *settings, struct sp_context *out,
                                     struct sp_error *err) {
-  return open_with(open_text, settings, out, err);
+  *out = (struct sp_context){0};
+  return open_with(open_text, settings, true, out, err);
 }
 
 void sp_context_close(struct sp_context *context) {

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "checked.h"
 #include "config.h"
@@ -14,7 +15,7 @@ enum { max_files = 1 << 16, name_bytes = 256 };
 /* What goes over before the bytes. */
 struct sp_model_share_file {
   char name[name_bytes];
-  uint64_t bytes;
+  uint64_t bytes, head; /* the file's; the first of them, which go over */
 };
 
 /* All that readers of models ask for beside the weights; the last row only tells them what they cannot
@@ -45,8 +46,9 @@ static enum sp_status make_room(struct sp_model_share *share, size_t n, struct s
 
 /* ---- rank 0: what is on disk ---- */
 
+/* At most `head` bytes of it go over. */
 static enum sp_status add(struct sp_model_share *share, const struct sp_folder *disk,
-                          const char *name, struct sp_error *err) {
+                          const char *name, size_t head, struct sp_error *err) {
   struct sp_model_share_file *sent = &share->sent[share->n];
   struct sp_folder_file *file = &share->files[share->n];
   size_t len = strlen(name);
@@ -56,6 +58,7 @@ static enum sp_status add(struct sp_model_share *share, const struct sp_folder *
   SP_TRY(sp_folder_map(disk, name, SP_EMODEL, &file->bytes, err));
   memcpy(sent->name, name, len + 1);
   sent->bytes = file->bytes.len;
+  sent->head = sp_min_size(head, file->bytes.len);
   file->name = sent->name;
   share->n++;
   return SP_OK;
@@ -67,11 +70,12 @@ static enum sp_status add_files(struct sp_model_share *share, const struct sp_fo
   SP_TRY(make_room(share, n_small + weights, err));
   for (size_t i = 0; i < n_small; i++) {
     if (sp_folder_has(disk, small_files[i])) {
-      SP_TRY(add(share, disk, small_files[i], err));
+      SP_TRY(add(share, disk, small_files[i], SIZE_MAX, err));
     }
   }
   for (size_t i = 0; i < weights; i++) {
-    SP_TRY(add(share, disk, strrchr(sp_safetensors_file_path(tensors, i), '/') + 1, err));
+    size_t head = share->values ? SIZE_MAX : sp_safetensors_file_head(tensors, i);
+    SP_TRY(add(share, disk, strrchr(sp_safetensors_file_path(tensors, i), '/') + 1, head, err));
   }
   return SP_OK;
 }
@@ -105,16 +109,33 @@ static enum sp_status send_table(const struct sp_ranks *ranks, struct sp_model_s
   return ranks->broadcast(ranks->context, share->sent, share->n * sizeof *share->sent, err);
 }
 
+static bool is_whole(const struct sp_model_share_file *sent) {
+  return sent->head >= sent->bytes;
+}
+
+/* Room for a file's head at the begin of addresses for all of it; NULL: there is none. */
+static char *map_head(size_t bytes, size_t head) {
+  void *data = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) {
+    return NULL;
+  }
+  if (mprotect(data, head, PROT_READ | PROT_WRITE) != 0) {
+    munmap(data, bytes);
+    return NULL;
+  }
+  return data;
+}
+
 static enum sp_status receive(const struct sp_ranks *ranks, struct sp_folder_file *file,
                               struct sp_model_share_file *sent, struct sp_error *err) {
   size_t bytes = (size_t)sent->bytes;
-  char *data = malloc(bytes + 1);
+  char *data = is_whole(sent) ? malloc(bytes + 1) : map_head(bytes, (size_t)sent->head);
   if (!data) {
     return sp_fail_memory(err, bytes);
   }
   sent->name[name_bytes - 1] = '\0';
   *file = (struct sp_folder_file){sent->name, {data, bytes}};
-  return ranks->broadcast(ranks->context, data, bytes, err);
+  return ranks->broadcast(ranks->context, data, (size_t)sent->head, err);
 }
 
 static enum sp_status send_bytes(const struct sp_ranks *ranks, struct sp_model_share *share,
@@ -125,7 +146,7 @@ static enum sp_status send_bytes(const struct sp_ranks *ranks, struct sp_model_s
       SP_TRY(receive(ranks, file, &share->sent[i], err));
     } else {
       void *data = (void *)(uintptr_t)file->bytes.data; /* rank 0's are only read */
-      SP_TRY(ranks->broadcast(ranks->context, data, file->bytes.len, err));
+      SP_TRY(ranks->broadcast(ranks->context, data, (size_t)share->sent[i].head, err));
     }
   }
   return SP_OK;
@@ -133,21 +154,19 @@ static enum sp_status send_bytes(const struct sp_ranks *ranks, struct sp_model_s
 
 static enum sp_status share_files(const struct sp_ranks *ranks, const struct sp_folder *disk,
                                   struct sp_model_share *share, struct sp_error *err) {
-  bool first = ranks->rank == 0;
-  uint64_t stamp = 0;
-  if (first) {
-    SP_TRY(sp_model_stamp(disk, &stamp, err));
+  if (ranks->rank == 0) {
+    SP_TRY(sp_model_stamp(disk, &share->stamp, err));
     SP_TRY(map_all(share, disk, err));
   }
   SP_TRY(send_table(ranks, share, err));
   SP_TRY(send_bytes(ranks, share, err));
-  return first ? sp_model_check_stamp(disk, stamp, err) : SP_OK;
+  return sp_model_share_check(share, err);
 }
 
-enum sp_status sp_model_share_open(const struct sp_ranks *ranks, const char *directory,
+enum sp_status sp_model_share_open(const struct sp_ranks *ranks, const char *directory, bool values,
                                    struct sp_model_share *out, struct sp_error *err) {
   struct sp_folder disk = sp_folder_at(directory);
-  *out = (struct sp_model_share){.folder = disk};
+  *out = (struct sp_model_share){.folder = disk, .values = values};
   if (!ranks || ranks->count < 2) {
     return SP_OK;
   }
@@ -161,9 +180,14 @@ enum sp_status sp_model_share_open(const struct sp_ranks *ranks, const char *dir
   return status;
 }
 
+enum sp_status sp_model_share_check(const struct sp_model_share *share, struct sp_error *err) {
+  struct sp_folder disk = sp_folder_at(share->folder.path);
+  return share->mapped ? sp_model_check_stamp(&disk, share->stamp, err) : SP_OK;
+}
+
 void sp_model_share_close(struct sp_model_share *share) {
   for (size_t i = 0; i < share->n; i++) {
-    if (share->mapped) {
+    if (share->mapped || !is_whole(&share->sent[i])) {
       sp_file_unmap(share->files[i].bytes);
     } else {
       free((void *)(uintptr_t)share->files[i].bytes.data);

@@ -19,6 +19,7 @@ struct need {
 
 struct loader {
   struct sp_checkpoint *model;
+  bool values; /* of the tensors are there */
   const char *directory;
   struct sp_names names;
   struct need *needs; /* (capacity) */
@@ -136,7 +137,7 @@ static bool same_bytes(const struct sp_tensor *a, const struct sp_tensor *b) {
  * depends on the library's version, so neither is chosen. */
 static enum sp_status check_tied(const struct loader *in, const struct sp_tensor *one,
                                  const struct sp_tensor *other) {
-  if (!one || !other || same_bytes(one, other)) {
+  if (!one || !other || !in->values || same_bytes(one, other)) {
     return SP_OK;
   }
   return sp_fail(in->err, SP_EMODEL,
@@ -321,7 +322,8 @@ static enum sp_status check_needs(struct loader *in) {
   SP_TRY(sp_names_check(&in->names, in->directory, in->err));
   for (size_t i = 0; i < in->n_needs; i++) {
     const struct need *need = &in->needs[i];
-    SP_TRY(sp_tensor_check(need->tensor, need->shape, need->rank, in->directory, in->err));
+    SP_TRY((in->values ? sp_tensor_check : sp_tensor_check_shape)(
+        need->tensor, need->shape, need->rank, in->directory, in->err));
     in->model->parameters += need->rank == 2 ? need->shape[0] * need->shape[1] : need->shape[0];
   }
   return SP_OK;
@@ -346,34 +348,49 @@ static enum sp_status resolve(struct loader *in) {
   return check_schedulers(in);
 }
 
+/* `hash` NULL: that of the files. */
 static enum sp_status load(struct sp_checkpoint *model, const struct sp_folder *folder,
-                           struct sp_error *err) {
+                           const char *hash, struct sp_error *err) {
   SP_TRY(sp_model_stamp(folder, &model->stamp, err));
   SP_TRY(sp_model_config_read(folder, &model->config, err));
   SP_TRY(sp_safetensors_open_in(folder, &model->tensors, err));
-  struct loader in = {.model = model, .directory = folder->path, .err = err};
-  enum sp_status status;
+  struct loader in = {.model = model, .values = !hash, .directory = folder->path, .err = err};
+  enum sp_status status = SP_OK;
   SP_TRY_GOTO(sp_names_init(&in.names, model->tensors, &model->arena, err), release_names);
   SP_TRY_GOTO(resolve(&in), release_names);
-  status = sp_model_hash(folder, model->tensors, model->hash, err);
+  if (hash) {
+    snprintf(model->hash, sizeof model->hash, "%.32s", hash);
+  } else {
+    status = sp_model_hash(folder, model->tensors, model->hash, err);
+  }
 release_names:
   sp_names_release(&in.names);
   return status;
 }
 
-enum sp_status sp_checkpoint_open_in(const struct sp_folder *folder, struct sp_checkpoint **out,
-                                     struct sp_error *err) {
+static enum sp_status open_hashed(const struct sp_folder *folder, const char *hash,
+                                  struct sp_checkpoint **out, struct sp_error *err) {
   struct sp_checkpoint *model = calloc(1, sizeof *model);
   if (!model) {
     return sp_fail_memory(err, sizeof *model);
   }
-  enum sp_status status = load(model, folder, err);
+  enum sp_status status = load(model, folder, hash, err);
   if (status != SP_OK) {
     sp_checkpoint_close(model);
     return status;
   }
   *out = model;
   return SP_OK;
+}
+
+enum sp_status sp_checkpoint_open_in(const struct sp_folder *folder, struct sp_checkpoint **out,
+                                     struct sp_error *err) {
+  return open_hashed(folder, NULL, out, err);
+}
+
+enum sp_status sp_checkpoint_open_shapes(const struct sp_folder *folder, const char hash[33],
+                                         struct sp_checkpoint **out, struct sp_error *err) {
+  return open_hashed(folder, hash, out, err);
 }
 
 enum sp_status sp_checkpoint_open(const char *directory, struct sp_checkpoint **out,

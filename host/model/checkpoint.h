@@ -102,6 +102,12 @@ SP_MUST_CHECK enum sp_status sp_checkpoint_open(const char *directory, struct sp
 SP_MUST_CHECK enum sp_status sp_checkpoint_open_in(const struct sp_folder *folder,
                                                    struct sp_checkpoint **out,
                                                    struct sp_error *err);
+/* The same of a folder whose tensors' values are not there, where another process has opened, and so
+ * checked, the model and came to `hash`: nothing here reads them, and nobody may. */
+SP_MUST_CHECK enum sp_status sp_checkpoint_open_shapes(const struct sp_folder *folder,
+                                                       const char hash[33],
+                                                       struct sp_checkpoint **out,
+                                                       struct sp_error *err);
 /* SP_EMODEL when a file of the directory was written or replaced since the checkpoint was opened: what
  * was read then need not be what was hashed. */
 SP_MUST_CHECK enum sp_status sp_checkpoint_check_unchanged(const struct sp_checkpoint *checkpoint,

@@ -64,8 +64,8 @@ static bool is_float(enum sp_dtype dtype) {
   return dtype == SP_F32 || dtype == SP_F16 || dtype == SP_BF16 || dtype == SP_F64;
 }
 
-enum sp_status sp_tensor_check(const struct sp_tensor *tensor, const size_t *shape, size_t rank,
-                               const char *place, struct sp_error *err) {
+enum sp_status sp_tensor_check_shape(const struct sp_tensor *tensor, const size_t *shape,
+                                     size_t rank, const char *place, struct sp_error *err) {
   char has[shape_text_bytes], needs[shape_text_bytes];
   if (tensor->rank != rank || memcmp(tensor->shape, shape, rank * sizeof *shape) != 0) {
     return sp_fail(err, SP_EMODEL, "%s: tensor %s has shape %s, the config needs %s", place,
@@ -77,9 +77,14 @@ enum sp_status sp_tensor_check(const struct sp_tensor *tensor, const size_t *sha
                    "%s: tensor %s has dtype %s; F32, F16, BF16 and F64 are supported", place,
                    tensor->name, tensor->dtype_text);
   }
-  if (!all_finite(tensor)) {
-    return sp_fail(err, SP_EMODEL, "%s: tensor %s holds a NaN, an infinity or a value too large",
-                   place, tensor->name);
-  }
   return SP_OK;
+}
+
+enum sp_status sp_tensor_check(const struct sp_tensor *tensor, const size_t *shape, size_t rank,
+                               const char *place, struct sp_error *err) {
+  SP_TRY(sp_tensor_check_shape(tensor, shape, rank, place, err));
+  return all_finite(tensor) ? SP_OK
+                            : sp_fail(err, SP_EMODEL,
+                                      "%s: tensor %s holds a NaN, an infinity or a value too large",
+                                      place, tensor->name);
 }

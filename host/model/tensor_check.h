@@ -14,6 +14,11 @@ extern "C" {
 SP_MUST_CHECK enum sp_status sp_tensor_check(const struct sp_tensor *tensor, const size_t *shape,
                                              size_t rank, const char *place, struct sp_error *err);
 
+/* Of these, shape and dtype: the values may be elsewhere. */
+SP_MUST_CHECK enum sp_status sp_tensor_check_shape(const struct sp_tensor *tensor,
+                                                   const size_t *shape, size_t rank,
+                                                   const char *place, struct sp_error *err);
+
 #ifdef __cplusplus
 }
 #endif

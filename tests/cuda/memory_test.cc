@@ -189,7 +189,7 @@ TEST_P(ShareTest, EveryDeviceHasTheWeights) {
               SP_OK);
     ASSERT_EQ(cuda_.norm_create(devices_[i], b, b, d, 1e-5f, &norm[i], &err_), SP_OK);
   }
-  ASSERT_EQ(cuda_.share_weights(devices_.data(), 3, &err_), SP_OK) << err_.message;
+  ASSERT_EQ(cuda_.share_weights(devices_.data(), 3, nullptr, &err_), SP_OK) << err_.message;
   EXPECT_EQ(sp_fake_cuda::Broadcasts() > 0, !GetParam());
   EXPECT_EQ(sp_fake_cuda::PeerCopies() > 0, GetParam());
   std::vector<float> out[3];
@@ -227,8 +227,8 @@ TEST_F(MemoryTest, UnequalWeightsAreNotShared) {
   sp_norm *norm = nullptr;
   ASSERT_EQ(cuda_.norm_create(devices_[0], ones.data(), ones.data(), 32, 1e-5f, &norm, &err_),
             SP_OK);
-  EXPECT_EQ(cuda_.share_weights(devices_.data(), 1, &err_), SP_OK);
-  EXPECT_EQ(cuda_.share_weights(devices_.data(), 2, &err_), SP_EDEVICE);
+  EXPECT_EQ(cuda_.share_weights(devices_.data(), 1, nullptr, &err_), SP_OK);
+  EXPECT_EQ(cuda_.share_weights(devices_.data(), 2, nullptr, &err_), SP_EDEVICE);
   cuda_.norm_destroy(norm);
   Close();
 }

@@ -8,7 +8,9 @@
 #include <random>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 
+#include "rank_threads.h"
 #include "shard.h"
 
 namespace sp_test {
@@ -210,6 +212,25 @@ Outcome Score(Job &job) {
   outcome.status = sp_score_run(&options, &outcome.summary, &err);
   outcome.message = err.message;
   return outcome;
+}
+
+std::vector<Outcome> ScoreRanks(const Job &job, RankRoom &room) {
+  std::vector<Job> jobs(room.Count(), job);
+  std::vector<Outcome> outcomes(room.Count());
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < room.Count(); i++) {
+    jobs[i].ranks = room.Table(i);
+    threads.emplace_back([&, i] {
+      sp_error err{};
+      outcomes[i] = Score(jobs[i]);
+      sp_fail(&err, outcomes[i].status, "%s", outcomes[i].message.c_str());
+      outcomes[i].status = jobs[i].ranks->agree(jobs[i].ranks->context, outcomes[i].status, &err);
+      outcomes[i].message = err.message;
+    });
+  }
+  for (std::thread &thread : threads)
+    thread.join();
+  return outcomes;
 }
 
 Planned Plan(Job &job) {

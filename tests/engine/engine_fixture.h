@@ -59,6 +59,9 @@ struct Outcome {
   std::string lines;  // of a stream
 };
 Outcome Score(Job &job);
+// By the ranks of the room, a thread each, of which each tells the others how it ended.
+class RankRoom;
+std::vector<Outcome> ScoreRanks(const Job &job, RankRoom &room);
 
 struct Planned {
   sp_status status;

@@ -50,7 +50,7 @@ class ModelShare : public ::testing::Test {
     calls_ = 0;
     err_ = {};
     directory_ = directory;
-    return sp_model_share_open(&ranks_, directory_.c_str(), share, &err_);
+    return sp_model_share_open(&ranks_, directory_.c_str(), values_, share, &err_);
   }
   static std::string Hash(const sp_folder *folder) {
     sp_checkpoint *checkpoint;
@@ -69,6 +69,7 @@ class ModelShare : public ::testing::Test {
   std::string directory_;
   std::deque<std::string> sent_;
   std::function<void()> on_send_;
+  bool values_ = true;
   int calls_ = 0, fail_at_ = -1;
   sp_error err_{};
 };
@@ -95,13 +96,61 @@ TEST_F(ModelShare, AnotherRankNeedsNoDirectory) {
   }
 }
 
+// What tells of tensors goes over, and no byte of theirs.
+TEST_F(ModelShare, ValuesStayOnRank0) {
+  values_ = false;
+  for (size_t shards : {1, 3}) {
+    sp_random_model model = sp_test::TinyModel();
+    model.shards = shards;
+    model.arch = SP_RANDOM_BOTH;
+    std::string directory = scratch_ / ("model" + std::to_string(shards));
+    sp_test::MakeModel(directory, model);
+    sp_model_share share;
+    sp_checkpoint *whole, *shapes;
+    ASSERT_EQ(Open(0, directory, &share), SP_OK) << err_.message;
+    ASSERT_EQ(sp_checkpoint_open_in(&share.folder, &whole, &err_), SP_OK) << err_.message;
+    for (size_t i = 0; i < sp_safetensors_count(whole->tensors); i++) {
+      const sp_tensor *tensor = sp_safetensors_at(whole->tensors, i);
+      if (tensor->bytes < 1000)
+        continue;  // zeros or ones, which are everywhere
+      std::string values(static_cast<const char *>(tensor->data), tensor->bytes);
+      for (const std::string &sent : sent_)
+        EXPECT_EQ(sent.find(values), std::string::npos) << tensor->name;
+    }
+    sp_model_share other;
+    ASSERT_EQ(Open(1, "/nowhere", &other), SP_OK) << err_.message;
+    EXPECT_TRUE(sent_.empty());
+    ASSERT_EQ(sp_checkpoint_open_shapes(&other.folder, whole->hash, &shapes, &err_), SP_OK)
+        << err_.message;
+    EXPECT_STREQ(shapes->hash, whole->hash);
+    EXPECT_EQ(shapes->parameters, whole->parameters);
+    EXPECT_EQ(shapes->has_mlm, whole->has_mlm);
+    EXPECT_EQ(shapes->has_cls, whole->has_cls);
+    sp_checkpoint_close(shapes);
+    sp_checkpoint_close(whole);
+    sp_model_share_close(&other);
+    sp_model_share_close(&share);
+  }
+}
+
+// Its values are read later: that they are still those of the directory is asked again then.
+TEST_F(ModelShare, AModelThatChangesAfterItWasSentIsNoticed) {
+  values_ = false;
+  sp_model_share share;
+  ASSERT_EQ(Open(0, Model(), &share), SP_OK) << err_.message;
+  EXPECT_EQ(sp_model_share_check(&share, &err_), SP_OK);
+  sp_test::WriteFile(Model() + "/vocab.txt", "[UNK]\n");
+  EXPECT_EQ(sp_model_share_check(&share, &err_), SP_EMODEL);
+  sp_model_share_close(&share);
+}
+
 TEST_F(ModelShare, ALoneProcessReadsTheDirectory) {
   sp_model_share share;
-  ASSERT_EQ(sp_model_share_open(nullptr, Model().c_str(), &share, &err_), SP_OK);
+  ASSERT_EQ(sp_model_share_open(nullptr, Model().c_str(), true, &share, &err_), SP_OK);
   EXPECT_FALSE(share.folder.in_memory);
   sp_model_share_close(&share);
   ranks_.count = 1;
-  ASSERT_EQ(sp_model_share_open(&ranks_, Model().c_str(), &share, &err_), SP_OK);
+  ASSERT_EQ(sp_model_share_open(&ranks_, Model().c_str(), true, &share, &err_), SP_OK);
   EXPECT_FALSE(share.folder.in_memory);
   sp_model_share_close(&share);
 }

@@ -1,116 +1,18 @@
 // ranks_test.cc - ranks of one job, as threads: one counter, one summary, one status.
 #include "ranks.h"
 
-#include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <cstring>
 #include <filesystem>
-#include <mutex>
 #include <thread>
 
 #include "engine_fixture.h"
+#include "rank_threads.h"
 #include "run_claims.h"
 
 namespace {
 
 using namespace sp_test;
 namespace fs = std::filesystem;
-
-// What all ranks share: each meeting is of all of them.
-struct Room {
-  explicit Room(size_t n) : count(n) {}
-  // The last to come runs `last` before anybody leaves.
-  void Meet(const std::function<void()> &last) {
-    std::unique_lock<std::mutex> lock(mutex);
-    size_t turn = turns;
-    if (++here == count) {
-      last();
-      here = 0;
-      turns++;
-      all.notify_all();
-    } else {
-      all.wait(lock, [&] { return turns != turn; });
-    }
-  }
-  size_t count, here = 0, turns = 0;
-  std::mutex mutex;
-  std::condition_variable all;
-  std::atomic<uint64_t> tickets{0};
-  std::atomic<bool> fails{false};  // the second rank gets no ticket
-  const void *source = nullptr;    // of a broadcast
-  std::vector<double *> values;
-  std::vector<double> total;
-  sp_status status = SP_OK;
-  bool ended = false;  // with a failure that all know
-  sp_error error{};
-};
-
-struct Rank {
-  Room *room;
-  sp_ranks table{};
-};
-
-sp_status Ticket(void *context, uint64_t *ticket, sp_error *err) {
-  const Rank *rank = static_cast<Rank *>(context);
-  if (rank->room->fails && rank->table.rank == 1) {
-    return sp_fail(err, SP_EDEVICE, "the network is down");
-  }
-  *ticket = static_cast<Rank *>(context)->room->tickets++;
-  return SP_OK;
-}
-
-// Rank 0's bytes stay where they are until everybody has them.
-sp_status Broadcast(void *context, void *data, size_t bytes, sp_error *) {
-  const Rank *rank = static_cast<Rank *>(context);
-  Room *room = rank->room;
-  if (rank->table.rank == 0) {
-    std::lock_guard<std::mutex> lock(room->mutex);
-    room->source = data;
-  }
-  room->Meet([] {});
-  if (rank->table.rank != 0 && bytes > 0)
-    memcpy(data, room->source, bytes);
-  room->Meet([] {});
-  return SP_OK;
-}
-
-sp_status Sum(void *context, double *values, size_t n, sp_error *) {
-  Room *room = static_cast<Rank *>(context)->room;
-  {
-    std::lock_guard<std::mutex> lock(room->mutex);
-    room->values.push_back(values);
-  }
-  room->Meet([&] {
-    room->total.assign(n, 0);
-    for (const double *of : room->values)
-      for (size_t i = 0; i < n; i++)
-        room->total[i] += of[i];
-    room->values.clear();
-  });
-  std::copy(room->total.begin(), room->total.end(), values);
-  return SP_OK;
-}
-
-sp_status Agree(void *context, sp_status status, sp_error *err) {
-  Room *room = static_cast<Rank *>(context)->room;
-  {
-    std::lock_guard<std::mutex> lock(room->mutex);
-    if (room->ended) {
-      *err = room->error;
-      return room->status;
-    }
-    if (status != SP_OK && room->status == SP_OK) {
-      room->status = status;
-      room->error = *err;
-    }
-  }
-  room->Meet([&] { room->ended = room->status != SP_OK; });
-  if (room->status != SP_OK)
-    *err = room->error;
-  return room->status;
-}
 
 class Ranks : public testing::Test {
  protected:
@@ -129,30 +31,9 @@ class Ranks : public testing::Test {
     return job;
   }
   std::vector<Outcome> Run(const Job &job, size_t count, bool fails = false) {
-    Room room(count);
+    RankRoom room(count);
     room.fails = fails;
-    std::vector<Rank> ranks(count);
-    std::vector<Job> jobs(count, job);
-    std::vector<Outcome> outcomes(count);
-    std::vector<std::thread> threads;
-    for (size_t i = 0; i < count; i++) {
-      ranks[i].room = &room;
-      ranks[i].table = {};
-      ranks[i].table.rank = ranks[i].table.local_rank = i;
-      ranks[i].table.count = ranks[i].table.local_count = count;
-      strcpy(ranks[i].table.node, "here");
-      ranks[i].table.context = &ranks[i];
-      ranks[i].table.ticket = Ticket;
-      ranks[i].table.broadcast = Broadcast;
-      ranks[i].table.sum = Sum;
-      ranks[i].table.agree = Agree;
-      jobs[i].ranks = &ranks[i].table;
-    }
-    for (size_t i = 0; i < count; i++)
-      threads.emplace_back([&, i] { outcomes[i] = Score(jobs[i]); });
-    for (std::thread &thread : threads)
-      thread.join();
-    return outcomes;
+    return ScoreRanks(job, room);
   }
 
   Scratch scratch_;

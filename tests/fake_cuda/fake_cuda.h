@@ -19,8 +19,12 @@
 //   SP_FAKE_CUDA_LOSE=D:K      device D is lost from its K-th call on
 //   SP_FAKE_CUDA_FAIL_WORK=K   the K-th queued piece of work fails when it runs
 //   SP_FAKE_CUDA_DIVIDED_SUMS=1  split-K may be asked for
+//   SP_FAKE_CUDA_MEMORY=BYTES  of each device (2^30)
+//   SP_FAKE_NCCL_FAULT=F       "start", "never", "broadcast", "stuck": NcclFault, of all its devices
+//   SP_FAKE_NCCL_SECONDS=N     the glue's limit for NCCL (60)
 //   SP_FAKE_CUDA_REPORT=FILE   at exit: "calls N", "live N", "bytes N", "work N", "late N" (allocations
-//                              on a device after its first kernel), "failed NAME", a line each
+//                              on a device after its first kernel), "job_broadcasts N", "failed NAME", a
+//                              line each
 #ifndef SP_TESTS_FAKE_CUDA_H
 #define SP_TESTS_FAKE_CUDA_H
 
@@ -30,6 +34,10 @@
 #include <vector>
 
 namespace sp_fake_cuda {
+
+// Of communicators of many processes: they cannot start; they wait for ever; a broadcast fails; it never
+// ends.
+enum class NcclFault { kNone, kStart, kNever, kBroadcast, kStuck };
 
 struct Options {
   int devices = 1, first = 0;
@@ -43,8 +51,11 @@ struct Options {
   bool refuse_unaligned = false;  // cuBLASLt has no bf16 algorithm for widths off 8
   bool refuse_all = false;        // nor any other
   bool nccl_fails = false;        // ncclCommInitAll does
-  bool divided_sums = false;      // cuBLASLt may be asked for split-K: only to be timed
-  bool tolerant = false;          // mistakes are counted, and the call fails
+  NcclFault nccl_fault = NcclFault::kNone;
+  int nccl_fault_device = -1;  // -1: all of the machine
+  int nccl_seconds = 60;
+  bool divided_sums = false;  // cuBLASLt may be asked for split-K: only to be timed
+  bool tolerant = false;      // mistakes are counted, and the call fails
 };
 
 // Forgets everything and starts anew; nothing may be running.
@@ -57,6 +68,7 @@ size_t LiveBytes();        // of device and pinned memory
 void ForbidAllocation(bool forbid);
 uint64_t LateAllocations();  // on a device, after its first kernel
 uint64_t Broadcasts();       // ncclBroadcast calls
+uint64_t JobBroadcasts();    // those of them that began with other processes
 uint64_t Transfers();        // ncclSend and ncclRecv calls
 uint64_t PeerCopies();
 uint64_t Mistakes();  // of a tolerant machine

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <sstream>
 
+#include "nccl.h"
 #include "simt_host.h"
 
 namespace sp_fake_cuda {
@@ -18,6 +19,18 @@ uint64_t NumberFrom(const char *name, uint64_t fallback) {
   return text ? strtoull(text, nullptr, 10) : fallback;
 }
 
+NcclFault FaultFrom(const char *name) {
+  const std::pair<const char *, NcclFault> faults[] = {{"start", NcclFault::kStart},
+                                                       {"never", NcclFault::kNever},
+                                                       {"broadcast", NcclFault::kBroadcast},
+                                                       {"stuck", NcclFault::kStuck}};
+  for (const auto &[text, fault] : faults) {
+    if (name && strcmp(name, text) == 0)
+      return fault;
+  }
+  return NcclFault::kNone;
+}
+
 Options OptionsFromEnvironment() {
   Options options;
   options.devices = static_cast<int>(NumberFrom("SP_FAKE_CUDA_DEVICES", 1));
@@ -25,6 +38,9 @@ Options OptionsFromEnvironment() {
   options.fail_call = NumberFrom("SP_FAKE_CUDA_FAIL_CALL", 0);
   options.fail_work = NumberFrom("SP_FAKE_CUDA_FAIL_WORK", 0);
   options.divided_sums = NumberFrom("SP_FAKE_CUDA_DIVIDED_SUMS", 0) != 0;
+  options.memory = NumberFrom("SP_FAKE_CUDA_MEMORY", options.memory);
+  options.nccl_fault = FaultFrom(getenv("SP_FAKE_NCCL_FAULT"));
+  options.nccl_seconds = static_cast<int>(NumberFrom("SP_FAKE_NCCL_SECONDS", 60));
   if (const char *names = getenv("SP_FAKE_CUDA_NAMES")) {
     options.names.clear();
     std::istringstream list(names);
@@ -43,10 +59,12 @@ void Report() {
   const char *path = getenv("SP_FAKE_CUDA_REPORT");
   FILE *file = path ? fopen(path, "w") : nullptr;
   if (file) {
-    fprintf(file, "calls %llu\nlive %zu\nbytes %zu\nwork %llu\nlate %llu\nfailed %s\n",
-            static_cast<unsigned long long>(Calls()), LiveObjects(), LiveBytes(),
-            static_cast<unsigned long long>(Work()),
-            static_cast<unsigned long long>(LateAllocations()), FailedCall().c_str());
+    fprintf(
+        file,
+        "calls %llu\nlive %zu\nbytes %zu\nwork %llu\nlate %llu\njob_broadcasts %llu\nfailed %s\n",
+        static_cast<unsigned long long>(Calls()), LiveObjects(), LiveBytes(),
+        static_cast<unsigned long long>(Work()), static_cast<unsigned long long>(LateAllocations()),
+        static_cast<unsigned long long>(JobBroadcasts()), FailedCall().c_str());
     fclose(file);
   }
 }
@@ -67,6 +85,7 @@ cudaError_t Launch(cudaStream_t stream, const char *, std::function<cudaError_t(
 
 void Start(Machine *machine, const Options &options) {
   machine->options = options;
+  sp_fake_nccl_seconds = options.nccl_seconds;
   for (int d = 0; d < options.devices; d++) {
     Device device;
     size_t name = std::min(static_cast<size_t>(d), options.names.size() - 1);
@@ -99,7 +118,8 @@ void Reset(const Options &options) {
   m.streams.clear();
   m.objects.clear();
   m.devices.clear();
-  m.calls = m.work = m.done = m.broadcasts = m.transfers = m.peer_copies = m.mistakes = m.late = 0;
+  m.calls = m.work = m.done = m.broadcasts = m.job_broadcasts = m.transfers = m.peer_copies =
+      m.mistakes = m.late = 0;
   m.allocation_forbidden = false;
   m.failed_call.clear();
   current_device = 0;
@@ -122,6 +142,10 @@ std::string FailedCall() {
 uint64_t Broadcasts() {
   Lock lock(TheMachine().mutex);
   return TheMachine().broadcasts;
+}
+uint64_t JobBroadcasts() {
+  Lock lock(TheMachine().mutex);
+  return TheMachine().job_broadcasts;
 }
 uint64_t Transfers() {
   Lock lock(TheMachine().mutex);
@@ -273,6 +297,11 @@ cudaError_t DrainUntil(CUstream_st *stream, const bool *done) {
     std::function<cudaError_t()> work = std::move(stream->work.front());
     stream->work.pop_front();
     cudaError_t error = ++m.done == m.options.fail_work ? cudaErrorLaunchFailure : work();
+    if (error == cudaErrorNotReady) {
+      m.done--;
+      stream->work.push_front(std::move(work));
+      return error;
+    }
     device.lost = error;
   }
   if (device.lost != cudaSuccess)
@@ -280,9 +309,14 @@ cudaError_t DrainUntil(CUstream_st *stream, const bool *done) {
   return device.lost;
 }
 
-cudaError_t Drain(CUstream_st *stream) {
+cudaError_t DrainReady(CUstream_st *stream) {
   const bool never = false;
   return SetError(DrainUntil(stream, &never));
+}
+
+cudaError_t Drain(CUstream_st *stream) {
+  cudaError_t error = DrainReady(stream);
+  return error == cudaErrorNotReady ? Mistake("waiting for ranks that may never come") : error;
 }
 
 cudaError_t DrainDevice(int device) {

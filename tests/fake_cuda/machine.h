@@ -47,8 +47,8 @@ struct Machine {
   std::map<char *, Allocation> memory;
   std::vector<std::unique_ptr<CUstream_st>> streams;  // the dead ones as well
   std::set<const void *> objects;                     // handles of the libraries
-  uint64_t calls = 0, work = 0, done = 0, broadcasts = 0, transfers = 0, peer_copies = 0,
-           mistakes = 0, late = 0;
+  uint64_t calls = 0, work = 0, done = 0, broadcasts = 0, job_broadcasts = 0, transfers = 0,
+           peer_copies = 0, mistakes = 0, late = 0;
   bool allocation_forbidden = false;
   std::string failed_call;
 };
@@ -76,8 +76,11 @@ bool IsPinned(const void *data);
 
 bool IsLive(const CUstream_st *stream);
 void Queue(CUstream_st *stream, std::function<cudaError_t()> work);
-// Runs what is queued. An error loses the device.
+// Runs what is queued. An error loses the device. To wait for what other processes may never do is a
+// mistake.
 cudaError_t Drain(CUstream_st *stream);
+// Runs it as far as it goes: cudaErrorNotReady, and there is more.
+cudaError_t DrainReady(CUstream_st *stream);
 cudaError_t DrainDevice(int device);
 // Runs it up to the piece that sets *done.
 cudaError_t DrainUntil(CUstream_st *stream, const bool *done);

@@ -1,4 +1,5 @@
 // nccl.cc - the functions of NCCL that the glue calls; what a group holds is queued when it ends.
+// Communicators of many processes are in nccl_ranks.cc.
 #include <nccl.h>
 
 #include <cstring>
@@ -6,24 +7,11 @@
 #include <memory>
 #include <vector>
 
-#include "machine.h"
+#include "nccl_group.h"
 
 using namespace sp_fake_cuda;
 
-struct ncclComm {
-  int device, rank;
-};
-
 namespace {
-
-struct Broadcast {
-  const void *from;
-  void *to;
-  size_t bytes;
-  int root;
-  ncclComm_t comm;
-  cudaStream_t stream;
-};
 
 // One end of a transfer.
 struct Transfer {
@@ -44,7 +32,8 @@ struct Parcel {
 };
 
 thread_local bool grouping, failed;  // a group that failed runs nothing
-thread_local std::vector<Broadcast> group;
+thread_local std::vector<GroupBroadcast> group;
+thread_local std::vector<ncclComm *> joining;
 thread_local std::vector<Transfer> transfers;
 
 ncclResult_t Result(cudaError_t error) {
@@ -52,9 +41,9 @@ ncclResult_t Result(cudaError_t error) {
 }
 
 // Rank r is the group's r-th call.
-cudaError_t RunGroup(const std::vector<Broadcast> &calls) {
-  for (const Broadcast &call : calls) {
-    const Broadcast &root = calls[static_cast<size_t>(call.root)];
+cudaError_t RunGroup(const std::vector<GroupBroadcast> &calls) {
+  for (const GroupBroadcast &call : calls) {
+    const GroupBroadcast &root = calls[static_cast<size_t>(call.root)];
     if (call.bytes != root.bytes || !IsDeviceMemory(root.from, root.bytes, root.comm->device) ||
         !IsDeviceMemory(call.to, call.bytes, call.comm->device) ||
         call.stream->device != call.comm->device)
@@ -139,20 +128,63 @@ ncclResult_t Add(const char *name, const Transfer &transfer) {
   return Result(error);
 }
 
+// One after the other; what is under way is the best that can be said of it.
+ncclResult_t EndOfRanks(const std::vector<ncclComm *> &comms,
+                        const std::vector<GroupBroadcast> &calls) {
+  ncclResult_t result = ncclSuccess;
+  for (ncclComm *comm : comms) {
+    ncclResult_t joined = JoinWorld(comm);
+    result = result == ncclSuccess || result == ncclInProgress ? joined : result;
+  }
+  for (const GroupBroadcast &call : calls) {
+    ncclResult_t begun = Broadcast(call.comm, call);
+    result = result == ncclSuccess || result == ncclInProgress ? begun : result;
+  }
+  return result;
+}
+
 ncclResult_t Drop(const char *call, ncclComm_t comm) {
   Lock lock(TheMachine().mutex);
   if (!DropObject(comm))
     return Result(Mistake(std::string(call) + " of what is no communicator"));
+  if (comm->aborted)
+    *comm->aborted = true;
   delete comm;
   return Result(Begin(call, kHost));
 }
 
 }  // namespace
 
+namespace sp_fake_cuda {
+
+bool IsGrouping() {
+  return grouping;
+}
+void AddToGroup(ncclComm *comm) {
+  joining.push_back(comm);
+}
+
+}  // namespace sp_fake_cuda
+
 extern "C" {
 
 const char *ncclGetErrorString(ncclResult_t result) {
-  return result == ncclSuccess ? "no error" : "unhandled cuda error (fake)";
+  switch (result) {
+    case ncclSuccess:
+      return "no error";
+    case ncclSystemError:
+      return "unhandled system error (fake)";
+    case ncclInvalidUsage:
+      return "invalid usage (fake)";
+    case ncclRemoteError:
+      return "remote process exited or there was a network error (fake)";
+    default:
+      return "unhandled cuda error (fake)";
+  }
+}
+
+const char *ncclGetLastError(ncclComm_t) {
+  return "";
 }
 
 ncclResult_t ncclCommInitAll(ncclComm_t *comms, int devices, const int *ordinals) {
@@ -162,7 +194,7 @@ ncclResult_t ncclCommInitAll(ncclComm_t *comms, int devices, const int *ordinals
   if (error != cudaSuccess || m.options.nccl_fails)
     return ncclSystemError;
   for (int i = 0; i < devices; i++) {
-    comms[i] = new ncclComm{ordinals[i], i};
+    comms[i] = new ncclComm(ordinals[i], i);
     AddObject(comms[i]);
   }
   return ncclSuccess;
@@ -186,14 +218,20 @@ ncclResult_t ncclGroupStart(void) {
 
 ncclResult_t ncclGroupEnd(void) {
   Lock lock(TheMachine().mutex);
-  std::vector<Broadcast> calls;
+  std::vector<GroupBroadcast> calls, of_ranks;
   std::vector<Transfer> both;
-  calls.swap(group);
+  std::vector<ncclComm *> comms;
+  for (const GroupBroadcast &call : group)
+    (call.comm->world ? of_ranks : calls).push_back(call);
+  group.clear();
   both.swap(transfers);
+  comms.swap(joining);
   grouping = false;
   cudaError_t error = Begin("ncclGroupEnd", kHost);
   if (failed)
     return ncclUnhandledCudaError;
+  if (error == cudaSuccess && (!comms.empty() || !of_ranks.empty()))
+    return EndOfRanks(comms, of_ranks);
   if (error == cudaSuccess)
     error = RunGroup(calls);
   return Result(error != cudaSuccess ? error : RunTransfers(both));
@@ -208,7 +246,7 @@ ncclResult_t ncclBroadcast(const void *from, void *to, size_t count, ncclDataTyp
     return Result(Mistake("ncclBroadcast of one thread's devices outside a group would hang"));
   cudaError_t error = Begin("ncclBroadcast", comm->device);
   if (error == cudaSuccess)
-    group.push_back(Broadcast{from, to, count, root, comm, stream});
+    group.push_back(GroupBroadcast{from, to, count, root, comm, stream});
   return Result(error);
 }
 

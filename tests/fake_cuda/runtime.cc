@@ -224,6 +224,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return error != cudaSuccess ? error : Drain(stream);
 }
 
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  Lock lock(TheMachine().mutex);
+  cudaError_t error = BeginWork("cudaStreamQuery", stream);
+  return error != cudaSuccess ? error : DrainReady(stream);
+}
+
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
   Lock lock(TheMachine().mutex);

@@ -1,10 +1,12 @@
 // `score` under mpirun: the bytes of a lone run, one voice, one exit code.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "mpirun.h"
 
@@ -232,6 +234,91 @@ TEST_F(RanksScore, GpusThatOnlyOneRankSeesAreItsOwn) {
   Said said = Mpirun(one("0") + " : " + one("2"));
   ASSERT_EQ(said.code, 0) << said.err;
   EXPECT_EQ(Integer(ParseJson(said.out), "devices"), 4);
+}
+
+// Ranks with fake GPUs, each of which has its own: weights go from rank 0's to all others.
+class RanksShare : public RanksScore {
+ protected:
+  void SetUp() override {
+    RanksScore::SetUp();
+    WriteFile(Path("dev.jsonl"), Archive(4));
+    ASSERT_EQ(Shell("SP_FAKE_CUDA_DEVICES=1 '" SP_FAKE_BINARY "' " + Score("alone", options_)).code,
+              0);
+  }
+  // Rank `rank` alone, with `devices` GPUs; ranks after the first have no model.
+  std::string One(int rank, int devices, const std::string &environment = "") {
+    std::string score = Score("run", options_ + " --json"), model = Path("model");
+    if (rank > 0)
+      score.replace(score.find(model), model.size(), Path("nowhere"));
+    return std::string(rank ? " : " : "") +
+           "-n 1 env SP_FAKE_CUDA_DEVICES=" + std::to_string(devices) +
+           " SP_FAKE_CUDA_FIRST=" + std::to_string(rank * 4) +
+           " SP_FAKE_CUDA_REPORT=" + Path("report" + std::to_string(rank)) + " " + environment +
+           " '" SP_FAKE_BINARY "' " + score;
+  }
+  // A number of rank `rank`'s report.
+  size_t Count(int rank, const std::string &name) {
+    std::string report = "\n" + ReadFile(Path("report" + std::to_string(rank)));
+    size_t at = report.find("\n" + name + " ");
+    return at == std::string::npos ? 0 : strtoull(&report[at + name.size() + 2], nullptr, 10);
+  }
+  const std::string options_ = "--shard-utts 1 --dtype bf16 --device cuda";
+};
+
+TEST_F(RanksShare, NcclBringsTheWeightsToEveryGpu) {
+  for (auto [ranks, devices] : {std::pair{2, 1}, {4, 1}, {2, 2}, {4, 2}}) {
+    std::filesystem::remove_all(Path("run"));
+    std::string job;
+    for (int rank = 0; rank < ranks; rank++)
+      job += One(rank, devices);
+    Said said = Mpirun(job);
+    ASSERT_EQ(said.code, 0) << said.err;
+    EXPECT_EQ(Times(said.err, "NCCL"), 0u) << said.err;
+    EXPECT_EQ(Integer(ParseJson(said.out), "devices"), ranks * devices);
+    size_t chunks = Count(0, "job_broadcasts") / static_cast<size_t>(devices);
+    EXPECT_GT(chunks, 0u);
+    for (int rank = 0; rank < ranks; rank++) {
+      EXPECT_EQ(Count(rank, "job_broadcasts"), chunks * static_cast<size_t>(devices)) << rank;
+      EXPECT_EQ(Count(rank, "live"), 0u) << rank;
+    }
+    ExpectSame("run", "alone");
+  }
+}
+
+TEST_F(RanksShare, MpiDoesItWhereNcclDoesNotOnOneRank) {
+  for (const char *fault : {"start", "never", "broadcast", "stuck"}) {
+    std::filesystem::remove_all(Path("run"));
+    std::string seconds = "SP_FAKE_NCCL_SECONDS=3 ";
+    Said said = Mpirun(One(0, 1, seconds) + One(1, 2, seconds + "SP_FAKE_NCCL_FAULT=" + fault) +
+                       One(2, 1, seconds));
+    ASSERT_EQ(said.code, 0) << fault << said.err;
+    EXPECT_EQ(Times(said.err, "warning"), 1u) << fault << said.err;
+    EXPECT_EQ(Times(said.err, "warning: rank 0 of 3 (node "), 1u) << fault << said.err;
+    EXPECT_EQ(Times(said.err, " of 3, the weights go through the hosts: "), 1u) << said.err;
+    ExpectSame("run", "alone");
+  }
+}
+
+TEST_F(RanksShare, RanksOfOneGpuDoWithoutNccl) {
+  Said said = Mpirun("-n 2 '" SP_FAKE_BINARY "' " + Score("run", options_));
+  ASSERT_EQ(said.code, 0) << said.err;
+  EXPECT_EQ(Times(said.err, "ranks share a GPU, which NCCL does not do"), 1u) << said.err;
+  ExpectSame("run", "alone");
+}
+
+TEST_F(RanksShare, AGpuWithoutRoomEndsAllRanks) {
+  Said said = Mpirun(One(0, 1) + One(1, 1, "SP_FAKE_CUDA_MEMORY=70000") + One(2, 1));
+  EXPECT_EQ(said.code, 5) << said.err;
+  EXPECT_EQ(Times(said.err, "rank 1 of 3 (node "), 1u) << said.err;
+  EXPECT_EQ(Times(said.err, "cuda:0: out of memory: "), 1u) << said.err;
+  EXPECT_FALSE(std::filesystem::exists(Path("run")));
+}
+
+TEST_F(RanksShare, OtherGpusAreRefused) {
+  Said said = Mpirun(One(0, 1) + One(1, 1, "SP_FAKE_CUDA_NAMES=Other"));
+  EXPECT_EQ(said.code, 5) << said.err;
+  EXPECT_EQ(Times(said.err, "rank 1 of 2 (node "), 1u) << said.err;
+  EXPECT_EQ(Times(said.err, "devices of one run must be of one type"), 1u) << said.err;
 }
 
 TEST_F(RanksScore, CudaIsNotStartedWhereItIsNotAskedFor) {

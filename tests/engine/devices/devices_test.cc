@@ -1,11 +1,13 @@
 // devices_test.cc - however many devices compute, and whatever becomes of them, a run's bytes are
 // those of the CPU.
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 
 #include "engine_fixture.h"
 #include "fake_devices.h"
 #include "measure.h"
+#include "rank_threads.h"
 
 namespace {
 
@@ -121,6 +123,80 @@ TEST_F(Devices, AnyNumberOfThem) {
         ExpectSame(On(devices).Lanes(lanes).Share(share), 0,
                    std::to_string(devices) + " devices, " + std::to_string(lanes) + " lanes");
       }
+    }
+  }
+}
+
+// ---- ranks ----
+
+size_t TensorBytes(const std::string &model) {
+  std::string file = ReadFile(model + "/model.safetensors");
+  uint64_t header;
+  memcpy(&header, file.data(), sizeof header);
+  return file.size() - sizeof header - header;
+}
+
+// One reads the tensors; the others' devices get them from its device, and no host but that one sees them.
+TEST_F(Devices, RanksShareTheWeightsOfOneDevice) {
+  Expected();
+  size_t tensors = TensorBytes(model_);
+  for (size_t ranks : {2u, 4u}) {
+    for (size_t devices : {1u, 2u}) {
+      Job job = MakeJob();
+      job.threads = 1;
+      fs::remove_all(job.out);
+      GiveOrders(On(devices).Share());
+      RankRoom room(ranks);
+      for (const Outcome &outcome : ScoreRanks(job, room)) {
+        EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+        EXPECT_EQ(outcome.summary.devices, ranks * devices);
+        EXPECT_EQ(outcome.warnings.size(), 0u);
+      }
+      EXPECT_TRUE(SameFiles(FilesOf(job.out), Expected())) << ranks << " ranks";
+      EXPECT_LT(room.largest_broadcast, 20000u) << "of " << tensors << " bytes of tensors";
+      EXPECT_LT(room.broadcast_bytes, tensors / 2);
+    }
+  }
+}
+
+TEST_F(Devices, RanksThatCannotShareWeightsReadThemAll) {
+  Expected();
+  Job job = MakeJob();
+  fs::remove_all(job.out);
+  GiveOrders(On(2));
+  RankRoom room(2);
+  for (const Outcome &outcome : ScoreRanks(job, room))
+    EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+  EXPECT_TRUE(SameFiles(FilesOf(job.out), Expected()));
+  EXPECT_GT(room.largest_broadcast, TensorBytes(model_));
+}
+
+// Its values are looked at on one rank; all have its verdict.
+TEST_F(Devices, ATensorThatIsNoneEndsAllRanks) {
+  std::string path = model_ + "/model.safetensors", file = ReadFile(path);
+  memset(&file[file.size() - 400], 0xff, 8);
+  WriteFile(path, file);
+  Job job = MakeJob();
+  GiveOrders(On(1).Share());
+  RankRoom room(3);
+  for (const Outcome &outcome : ScoreRanks(job, room)) {
+    EXPECT_EQ(outcome.status, SP_EMODEL);
+    EXPECT_NE(outcome.message.find("holds a NaN"), std::string::npos) << outcome.message;
+  }
+}
+
+// Any call that fails while the weights are made and shared: all ranks end, alike.
+TEST_F(Devices, ADeviceThatFailsInAJobEndsAllRanksAlike) {
+  BeSmall();
+  for (size_t k = 1; k <= 60; k += 7 * kStep) {
+    Job job = MakeJob();
+    fs::remove_all(job.out);
+    GiveOrders(On(1).Share().FailsAtCall(0, k));
+    RankRoom room(3);
+    std::vector<Outcome> outcomes = ScoreRanks(job, room);
+    for (const Outcome &outcome : outcomes) {
+      EXPECT_EQ(outcome.status, SP_EDEVICE) << k;
+      EXPECT_EQ(outcome.message, outcomes[0].message) << k;
     }
   }
 }

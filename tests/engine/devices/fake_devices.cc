@@ -39,8 +39,7 @@ struct Weight {
   FakeDevice *device;
   const char *kind;
   std::vector<size_t> shape;
-  void *inner = nullptr;
-  void (*destroy)(void *) = nullptr;  // NULL: the inner one is another's
+  std::shared_ptr<void> inner;  // those that it was shared with have the same
 };
 
 using Op = std::function<sp_status(sp_error *)>;
@@ -140,8 +139,8 @@ sp_status MakeWeight(sp_device *base, const char *kind, std::vector<size_t> shap
   if (has_source) {
     T *inner;
     SP_TRY(make(device->cpu.get(), &inner));
-    weight->inner = inner;
-    weight->destroy = reinterpret_cast<void (*)(void *)>(destroy);
+    weight->inner.reset(
+        inner, [destroy, cpu = device->cpu](void *data) { destroy(static_cast<T *>(data)); });
   }
   alive++;
   device->weights.push_back(weight.get());
@@ -155,8 +154,6 @@ void DestroyWeight(void *handle) {
     return;
   auto &siblings = weight->device->weights;
   siblings.erase(std::find(siblings.begin(), siblings.end(), weight.get()));
-  if (weight->destroy)
-    weight->destroy(weight->inner);
   alive--;
 }
 
@@ -170,7 +167,7 @@ const T *Inner(const T *handle, const FakeDevice *device) {
   const Weight *weight = reinterpret_cast<const Weight *>(handle);
   EXPECT_EQ(weight->device, device) << weight->kind << " of another device";
   EXPECT_NE(weight->inner, nullptr) << weight->kind << " that was never filled";
-  return static_cast<const T *>(weight->inner);
+  return static_cast<const T *>(weight->inner.get());
 }
 
 sp_status LinearCreate(sp_device *device, const float *weight, const float *bias, size_t n,
@@ -227,20 +224,26 @@ sp_status DenseCreate(sp_device *device, const float *weight, const float *bias,
       out, err);
 }
 
-sp_status ShareWeights(sp_device *const *devices, size_t n, sp_error *err) {
+// Ranks are threads here: what rank 0 has can be seen by all, as long as it waits.
+sp_status ShareWeights(sp_device *const *devices, size_t n, sp_share_job *job, sp_error *err) {
   FakeDevice *first = Fake(devices[0]);
+  double nothing = 0;
   for (size_t i = 0; i < n; i++)
     SP_TRY(Enter(Fake(devices[i]), err));
-  for (size_t i = 1; i < n; i++) {
+  if (job)
+    SP_TRY(job->broadcast(job->context, &first, sizeof first, err));
+  for (size_t i = 0; i < n; i++) {
     FakeDevice *device = Fake(devices[i]);
     EXPECT_EQ(device->weights.size(), first->weights.size());
     for (size_t w = 0; w < first->weights.size(); w++) {
       EXPECT_STREQ(device->weights[w]->kind, first->weights[w]->kind);
       EXPECT_EQ(device->weights[w]->shape, first->weights[w]->shape);
-      device->weights[w]->inner = first->weights[w]->inner;
+      EXPECT_EQ(device->weights[w]->inner != nullptr, device == first) << "who reads?";
+      if (device != first)
+        device->weights[w]->inner = first->weights[w]->inner;
     }
   }
-  return SP_OK;
+  return job ? job->sum(job->context, &nothing, 1, err) : SP_OK;
 }
 
 // ---- streams ----
@@ -394,8 +397,8 @@ sp_status Attention(sp_stream *handle, const sp_attention_args *given, sp_error 
   sp_attention_args args = *given;
   for (const void *array :
        {args.q, args.k, args.v, static_cast<const void *>(args.out),
-        static_cast<const void *>(args.row_start),
-        static_cast<const void *>(args.key_start), static_cast<const void *>(args.key_len)}) {
+        static_cast<const void *>(args.row_start), static_cast<const void *>(args.key_start),
+        static_cast<const void *>(args.key_len)}) {
     ON_DEVICE(array, 4);
   }
   return Queue(handle, err,
@@ -470,12 +473,26 @@ size_t List(char (*lines)[SP_DEVICE_LINE], size_t room) {
 
 sp_backend given_backend;  // as ordered
 
+// The one that computes, also of ranks that are threads.
+sp_status OpenCpu(sp_compute compute, std::shared_ptr<sp_device> *out, sp_error *err) {
+  static std::mutex mutex;
+  static std::weak_ptr<sp_device> open[2];
+  std::lock_guard<std::mutex> hold(mutex);
+  *out = open[compute].lock();
+  if (!*out) {
+    sp_device *cpu;
+    size_t opened;
+    SP_TRY(sp_cpu_backend.open("", compute, &cpu, 1, &opened, err));
+    out->reset(cpu, sp_cpu_backend.close);
+    open[compute] = *out;
+  }
+  return SP_OK;
+}
+
 sp_status Open(const char *, sp_compute compute, sp_device **out, size_t room, size_t *n,
                sp_error *err) {
-  sp_device *cpu;
-  size_t opened;
-  SP_TRY(sp_cpu_backend.open("", compute, &cpu, 1, &opened, err));
-  std::shared_ptr<sp_device> shared(cpu, sp_cpu_backend.close);
+  std::shared_ptr<sp_device> cpu;
+  SP_TRY(OpenCpu(compute, &cpu, err));
   *n = std::min(room, orders.devices);
   for (size_t i = 0; i < *n; i++) {
     auto *device = new FakeDevice;
@@ -485,7 +502,7 @@ sp_status Open(const char *, sp_compute compute, sp_device **out, size_t room, s
     device->base.lanes = orders.lanes;
     snprintf(device->base.name, sizeof device->base.name, "fake:%zu", i);
     device->index = i;
-    device->cpu = shared;
+    device->cpu = cpu;
     out[i] = &device->base;
     alive++;
   }
