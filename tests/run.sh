@@ -136,9 +136,9 @@ if $long; then
   export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
   export UBSAN_OPTIONS=print_stacktrace=1
   # Workers that are killed, stopped and paused are chaos' matter; the engine's tests have them here. The
-  # emulator checks every access itself; and that bits do not depend on batch or threads is minutes a
-  # kernel set here, whose other tests stay.
-  run_tests asan -LE 'long|gpu' -E 'chaos.workers|^simt|avx2_products|LinearTest.(RowsDoNotDependOnTheBatch|OpenMpThreadsChangeNothing)/(built_in|avx512|avx2|baseline)_'
+  # emulator checks every access of kernels itself; and that bits do not depend on batch or threads is
+  # minutes a kernel set here, whose other tests stay.
+  run_tests asan -LE 'long|gpu' -E 'chaos.workers|^simt|^cuda.Device/|^cuda.Types/DeviceScores|avx2_products|LinearTest.(RowsDoNotDependOnTheBatch|OpenMpThreadsChangeNothing)/(built_in|avx512|avx2|baseline)_'
 
   stage "thread sanitizer: build"
   build tsan
