@@ -1,4 +1,6 @@
 // merge from end to end: what joins, what is refused, and that all that reads runs takes the result.
+#include <filesystem>
+
 #include "program.h"
 
 namespace sp_test {
@@ -40,6 +42,15 @@ TEST_F(MergeTest, TheLinesAreThoseOfOneRunOverAll) {
   EXPECT_EQ(Program("verify " + Path("joined")).code, 0);
   EXPECT_EQ(Program("cat " + Path("joined")).out, Program("cat " + Path("whole")).out);
   EXPECT_EQ(Program("status " + Path("joined")).code, 0);
+}
+
+TEST_F(MergeTest, ARunThatWasOnlyPreparedIsToldSo) {
+  Made("c", "--prepare", "b.jsonl");
+  Said said = Merge("a c");
+  EXPECT_EQ(said.code, 7);
+  EXPECT_NE(said.err.find("c is only prepared: nothing of it is scored"), std::string::npos)
+      << said.err;
+  EXPECT_FALSE(std::filesystem::exists(Path("joined")));
 }
 
 TEST_F(MergeTest, RerankingTakesIt) {
