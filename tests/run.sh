@@ -137,8 +137,8 @@ if $long; then
   export UBSAN_OPTIONS=print_stacktrace=1
   # Workers that are killed, stopped and paused are chaos' matter; the engine's tests have them here. The
   # emulator checks every access of kernels itself; and that bits do not depend on batch or threads is
-  # minutes a kernel set here, whose other tests stay.
-  run_tests asan -LE 'long|gpu' -E 'chaos.workers|^simt|^cuda.Device/|^cuda.Types/DeviceScores|avx2_products|LinearTest.(RowsDoNotDependOnTheBatch|OpenMpThreadsChangeNothing)/(built_in|avx512|avx2|baseline)_'
+  # minutes a kernel set here, whose other tests stay; goldens stay for one set.
+  run_tests asan -LE 'long|gpu' -E 'chaos.workers|^simt|^cuda.Device/|^cuda.Types/DeviceScores|avx2_products|GoldenScores.*/cpu_(built|avx|base)|LinearTest.(RowsDoNotDependOnTheBatch|OpenMpThreadsChangeNothing)/(built_in|avx512|avx2|baseline)_'
 
   stage "thread sanitizer: build"
   build tsan
@@ -146,8 +146,8 @@ if $long; then
   stage "thread sanitizer: tests"
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
   # Chaos is of processes; products, goldens and emulated kernels are one thread each, and minutes a
-  # case here.
-  run_tests tsan -LE 'long|chaos|gpu' -E 'LinearTest|avx2_products|Golden(Base|Scores)|Models/(Random)?Nodes|^Counted|Types/(Lookahead|Dynamic|Replay)[.]|^simt|^cuda'
+  # case here. Who shares what does not depend on the kernel set: ops run with one.
+  run_tests tsan -LE 'long|chaos|gpu' -E '^Device/.*/(built_in|avx512|avx2|baseline)_|LinearTest|avx2_products|Golden(Base|Scores)|Models/(Random)?Nodes|^Counted|Types/(Lookahead|Dynamic|Replay)[.]|^simt|^cuda'
 
   stage "fuzzing"
   fuzz_all
