@@ -5,7 +5,7 @@
 #   (none)   the release build and all quick tests; at most 25 minutes on 2 cores from nothing
 #   --long   also the long tests (chaos, memory), sanitizers, fuzzing, live oracles; at most 75
 #
-# SP_FUZZ_SECONDS=N   how long each fuzzer runs in --long (20)
+# SP_FUZZ_SECONDS=N   how long each fuzzer runs in --long (10)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -67,7 +67,7 @@ fuzz_one() {
   if [ -e "tests/fuzz/$subject.dict" ]; then
     dictionary=("-dict=tests/fuzz/$subject.dict")
   fi
-  if ! "build/fuzz/bin/$target" -max_total_time="${SP_FUZZ_SECONDS:-20}" -timeout=20 \
+  if ! "build/fuzz/bin/$target" -max_total_time="${SP_FUZZ_SECONDS:-10}" -timeout=20 \
     -rss_limit_mb=3072 -artifact_prefix="build/fuzz/found/$subject-" "${dictionary[@]}" \
     "build/fuzz/found/$subject" "tests/fuzz/corpus/$subject" >"build/fuzz/$subject.log" 2>&1; then
     tail -n 60 "build/fuzz/$subject.log"
@@ -135,19 +135,18 @@ if $long; then
   stage "address and undefined behaviour sanitizers: tests"
   export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
   export UBSAN_OPTIONS=print_stacktrace=1
-  # Workers that are killed, stopped and paused are chaos' matter; the engine's tests have them here. The
-  # emulator checks every access of kernels itself; and that bits do not depend on batch or threads is
-  # minutes a kernel set here, whose other tests stay; goldens stay for one set.
-  run_tests asan -LE 'long|gpu' -E 'chaos.workers|^simt|^cuda.Device/|^cuda.Types/DeviceScores|avx2_products|GoldenScores.*/cpu_(built|avx|base)|LinearTest.(RowsDoNotDependOnTheBatch|OpenMpThreadsChangeNothing)/(built_in|avx512|avx2|baseline)_'
+  # Chaos is of processes; that bits do not depend on the batch, threads or savings is told by release
+  # builds, and minutes a kernel set or type here, where one of each goes every way; so do goldens.
+  run_tests asan -LE 'long|gpu' -E '^bench|chaos.workers|avx2_products|DistinctNodes/[1-3]|GoldenScores.*/cpu_(built|avx|base)|LinearTest.(RowsDoNotDependOnTheBatch|OpenMpThreadsChangeNothing)/(built_in|avx512|avx2|baseline)_|^Types/(Determinism|UnderMasks).*/bf16|^Models/Nodes.*bf16'
 
   stage "thread sanitizer: build"
   build tsan
 
   stage "thread sanitizer: tests"
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-  # Chaos is of processes; products, goldens and emulated kernels are one thread each, and minutes a
-  # case here. Who shares what does not depend on the kernel set: ops run with one.
-  run_tests tsan -LE 'long|chaos|gpu' -E '^Device/.*/(built_in|avx512|avx2|baseline)_|LinearTest|avx2_products|Golden(Base|Scores)|Models/(Random)?Nodes|^Counted|Types/(Lookahead|Dynamic|Replay)[.]|^simt|^cuda'
+  # What has no threads is left out (so are whole folders: tests/CMakeLists.txt), and what differs in
+  # size alone. Who shares what depends on neither kernel set nor type.
+  run_tests tsan -LE 'long|chaos|gpu' -E '^bench|^fuzz|^Golden|Places[.]|^Device/.*/(built_in|avx512|avx2|baseline)_|LinearTest|avx2_products|^Types/Determinism.(WithoutAnySavings|TheSampleArchive)|^Types/(Determinism|UnderMasks).*/bf16'
 
   stage "fuzzing"
   fuzz_all

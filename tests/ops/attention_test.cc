@@ -336,7 +336,7 @@ TEST_P(AttentionTest, TrailingMaskedKeysChangeNothing) {
 TEST_P(AttentionTest, NamedRowsGiveThePlainBits) {
   for (size_t dim : {26, 64}) {
     for (bool masked : {false, true}) {
-      Lay(SP_SLOW_DEVICE ? std::vector<uint32_t>{1, 24, 65, 130}
+      Lay(kSlowDevice ? std::vector<uint32_t>{1, 24, 65, 130}
                          : std::vector<uint32_t>{1, 24, 63, 64, 65, 128, 130, 200},
           3, dim, 2.0f, 5);
       if (masked)

@@ -1,8 +1,8 @@
 // op_test.h - what the op tests share: a device per case, row buffers, and the error criteria.
 //
-// The tests are of one backend, SP_TEST_DEVICE ("cpu"; tests/gpu and tests/cuda compile them again
-// for "cuda"). What they hand to ops lies in the device's memory: Put and Rows bring it there, Get
-// and Read back, after all that was queued.
+// The tests are of the backend that test_device.cc names, whose programs link the same objects: here
+// "cpu", in tests/gpu and tests/cuda "cuda". What they hand to ops lies in the device's memory: Put and
+// Rows bring it there, Get and Read back, after all that was queued.
 #ifndef SP_TESTS_OP_TEST_H
 #define SP_TESTS_OP_TEST_H
 
@@ -20,16 +20,10 @@
 #include "backend.h"
 #include "bf16.h"
 
-#ifndef SP_TEST_DEVICE
-#define SP_TEST_DEVICE "cpu"
-#endif
-#ifdef SP_TEST_SLOW  // on the emulator, whose products are plain loops
-#define SP_SLOW_DEVICE true
-#else
-#define SP_SLOW_DEVICE false
-#endif
-
 namespace sp_test {
+
+extern const char kTestDevice[];  // "cpu" or "cuda"
+extern const bool kSlowDevice;    // on the emulator, whose products are plain loops
 
 struct Case {
   const char *spec;
@@ -39,7 +33,7 @@ struct Case {
 // Every set of kernels that the CPU has, in both compute types; of another device the first.
 inline std::vector<Case> AllCases() {
   std::vector<Case> cases;
-  const bool cpu = std::string(SP_TEST_DEVICE) == "cpu";
+  const bool cpu = std::string(kTestDevice) == "cpu";
   for (const char *spec :
        cpu ? std::vector<const char *>{"", "built-in", "avx512", "avx2", "baseline"}
            : std::vector<const char *>{""}) {
@@ -91,7 +85,7 @@ class OpTest : public ::testing::TestWithParam<Case> {
   void SetUp() override {
     const char *ignored;
     size_t opened = 0;
-    ASSERT_EQ(sp_backend_find(SP_TEST_DEVICE, &backend_, &ignored, &err_), SP_OK) << err_.message;
+    ASSERT_EQ(sp_backend_find(kTestDevice, &backend_, &ignored, &err_), SP_OK) << err_.message;
     sp_status status =
         backend_->open(GetParam().spec, GetParam().compute, &device_, 1, &opened, &err_);
     if (status == SP_EUSAGE)  // this processor lacks the instruction set of the variant

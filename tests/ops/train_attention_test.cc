@@ -404,7 +404,7 @@ class TrainAttentionTest : public TrainTest {
 TEST_P(TrainAttentionTest, LengthsMatchTheReference) {
   for (uint32_t len : {1, 2, 3, 7, 16, 31, 63, 64, 65, 127, 129, 200})
     Check({{len, 2}, 2, 16}, "length " + std::to_string(len));
-  if (!SP_SLOW_DEVICE)
+  if (!kSlowDevice)
     Check({{513}, 1, 16}, "length 513");
 }
 

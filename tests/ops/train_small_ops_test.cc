@@ -334,7 +334,7 @@ TEST_P(TrainOpsTest, AdamwKeepsANan) {
 TEST_P(TrainOpsTest, SquareSumMatchesTheReferenceForAnyNumberOfThreads) {
   for (size_t n : {size_t{0}, size_t{1}, size_t{15}, size_t{17}, size_t{16383}, size_t{16384},
                    size_t{16385}, size_t{100003}, size_t{4200001}}) {
-    if (n > 1000000 && (SP_SLOW_DEVICE || std::string(GetParam().spec) != ""))
+    if (n > 1000000 && (kSlowDevice || std::string(GetParam().spec) != ""))
       continue;
     std::vector<float> x = Random(n, 3.0f, 95);
     double want = 0;

@@ -82,7 +82,7 @@ class VocabLogpTest : public OpTest {
 
 TEST_P(VocabLogpTest, MatchesTheReference) {
   for (size_t v : {1, 2, 31, 997, 2047, 2048, 2049, 4096, 5003}) {
-    if (SP_SLOW_DEVICE && v > 2049)
+    if (kSlowDevice && v > 2049)
       continue;
     Make(v, v < 3000 ? 33 : 16);
     std::vector<uint32_t> row;
@@ -125,7 +125,7 @@ TEST_P(VocabLogpTest, ProbabilitiesSumToOneUnderLargeLogits) {
 }
 
 TEST_P(VocabLogpTest, RowsDoNotDependOnTheBatch) {
-  const size_t v = SP_SLOW_DEVICE ? 259 : 4099;
+  const size_t v = kSlowDevice ? 259 : 4099;
   Make(v, 96);
   const size_t rows = 300;
   std::vector<float> h = Random(rows * d_, 1.0f, 65);
