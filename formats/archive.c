@@ -404,7 +404,8 @@ bool sp_archive_tell(const struct sp_archive *archive, struct sp_place *place) {
                              .stored = reader->begin.stored,
                              .raw = reader->begin.raw,
                              .line = reader->begin.line,
-                             .records = reader->records - 1};
+                             .records = reader->records - 1,
+                             .offset = reader->begin.offset};
   if (archive->espnet2) {
     sp_espnet2_tell(archive->espnet2, place);
   }
@@ -433,7 +434,7 @@ static enum sp_status open_to_seek(struct sp_archive *archive, size_t file, stru
 static enum sp_status seek_in_file(struct sp_archive *archive, const struct sp_place *place,
                                    struct sp_error *err) {
   struct sp_reader *reader = &archive->reader;
-  struct sp_source_place at = {place->stored, place->raw, place->line};
+  struct sp_source_place at = {place->stored, place->raw, place->line, 0};
   if (archive->espnet2) {
     return sp_espnet2_seek(archive->espnet2, place, err);
   }

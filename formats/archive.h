@@ -162,6 +162,8 @@ struct sp_place {
                      * document; ESPnet2: of ids and texts of the group's utterances before it */
   uint64_t line;    /* lines of the file before it; ESPnet2: of ref.text before its reference */
   uint64_t records; /* utterances of the archive before it, for ids that are made of positions */
+  uint64_t offset;  /* decompressed bytes of the file before it; 0 after a seek, which does not look at it,
+                     * and in ESPnet2 */
 };
 /* Place of the last utterance handed out.  False where the archive can only be read from its start: when
  * it has Kaldi score tables, or comes from standard input or a pipe.  In the order of the archive places go

@@ -11,8 +11,10 @@
 #include <zstd.h>
 
 #include "checked.h"
+#include "frame_table.h"
 
 enum { least_block = 512, most_block = 128 * 1024 };
+enum { near_bytes = 4 << 20 };    /* raw bytes that a seek passes without asking for the seek table */
 enum { anchor_step = 32 * 1024 }; /* raw bytes between anchors: bounds their number in a window */
 
 enum packing { packing_unknown, packing_plain, packing_zstd, packing_gzip };
@@ -54,6 +56,8 @@ struct sp_source {
   uint64_t produced;      /* decompressed bytes since the source was opened or moved */
   struct anchor *anchors; /* (n_anchors) the last one before the next byte, those in the window */
   size_t n_anchors, anchors_capacity;
+  struct sp_frame_table table; /* once a seek has wanted it */
+  bool table_read;
 };
 
 void sp_source_close(struct sp_source *source) {
@@ -69,6 +73,7 @@ void sp_source_close(struct sp_source *source) {
   ZSTD_freeDStream(source->zstd);
   XXH3_freeState(source->hash);
   sp_buf_release(&source->window);
+  sp_frame_table_release(&source->table);
   free(source->stored);
   free(source->anchors);
   free(source->path);
@@ -235,13 +240,16 @@ static struct sp_source_place place_of(const struct sp_source *source, uint64_t 
   while (n > 0 && source->anchors[n - 1].raw > at) {
     n--;
   }
-  if (n == 0) {
-    return (struct sp_source_place){stored_offset(source), 0, source->line_number};
+  struct sp_source_place place = {.stored = stored_offset(source),
+                                  .line = source->line_number,
+                                  .offset = source->moved ? 0 : at};
+  if (n > 0) {
+    uint64_t stored = source->anchors[n - 1].stored, raw = at - source->anchors[n - 1].raw;
+    bool plain = source->packing == packing_plain; /* where decoding can begin at every byte */
+    place.stored = plain ? stored + raw : stored;
+    place.raw = plain ? 0 : raw;
   }
-  uint64_t stored = source->anchors[n - 1].stored, raw = at - source->anchors[n - 1].raw;
-  bool plain = source->packing == packing_plain; /* where decoding can begin at every byte */
-  return (struct sp_source_place){plain ? stored + raw : stored, plain ? 0 : raw,
-                                  source->line_number};
+  return place;
 }
 
 /* Of the next byte. */
@@ -526,13 +534,22 @@ enum sp_status sp_source_seek(struct sp_source *source, const struct sp_source_p
   if (source->packing == packing_unknown) {
     SP_TRY(start(source, err)); /* the file's first bytes tell, not those of the place */
   }
-  struct sp_source_place now = here(source);
-  bool on_the_way = !source->end && now.stored == place->stored && now.raw <= place->raw;
-  source->moved = true;
-  if (!on_the_way) {
-    SP_TRY(move(source, place->stored, err));
+  const struct sp_source_place now = here(source);
+  const bool ahead = !source->end && now.stored == place->stored && now.raw <= place->raw;
+  uint64_t between = ahead ? place->raw - now.raw : place->raw, stored = place->stored,
+           raw = place->raw;
+  if (between > near_bytes && source->packing == packing_zstd) {
+    SP_TRY(source->table_read ? SP_OK
+                              : sp_frame_table_read(source->fd, source->memory, &source->table, err));
+    source->table_read = true;
+    sp_frame_table_enter(&source->table, &stored, &raw);
   }
-  SP_TRY(pass_raw(source, on_the_way ? place->raw - now.raw : place->raw, err));
+  source->moved = true;
+  if (!ahead || raw < between) {
+    SP_TRY(move(source, stored, err));
+    between = raw;
+  }
+  SP_TRY(pass_raw(source, between, err));
   source->line_number = place->line;
   return SP_OK;
 }

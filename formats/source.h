@@ -54,6 +54,7 @@ struct sp_source_place {
   uint64_t stored; /* offset in the file that decoding begins at */
   uint64_t raw;    /* decompressed bytes from there to it */
   uint64_t line;   /* lines of the file before it */
+  uint64_t offset; /* decompressed bytes of the file before it; 0 after a seek, which does not look at it */
 };
 /* Whether seek can be had: of regular files and memory, not of standard input. */
 bool sp_source_seekable(const struct sp_source *source);
@@ -61,8 +62,9 @@ bool sp_source_seekable(const struct sp_source *source);
 struct sp_source_place sp_source_line_place(const struct sp_source *source);
 /* Of the byte `offset` of what the last read gave; its `line` counts the lines handed out. */
 struct sp_source_place sp_source_read_place(const struct sp_source *source, size_t offset);
-/* Makes the line, or byte, at that place of an equal file the next one.  Decompresses from place->stored, or from
- * where the source is when that is on the way. SP_EINPUT when the file ends before that, or has no frame
+/* Makes the line, or byte, at that place of an equal file the next one.  Decompresses from place->stored, from
+ * where the source is when that is on the way, or from a frame that the file's own table (frame_table.h) tells
+ * to be nearer. SP_EINPUT when the file ends before that, or has no frame
  * there; SP_EUSAGE when it cannot be had. */
 SP_MUST_CHECK enum sp_status sp_source_seek(struct sp_source *source,
                                             const struct sp_source_place *place,

@@ -29,6 +29,9 @@ static enum sp_status close_run(struct sp_worker *w, struct sp_error *err) {
   if (status == SP_OK && *open == 0) {
     status = sp_directory_seal(w->d, err);
   }
+  if (status == SP_OK && *open == 0) {
+    status = sp_reframed_remove(path, err);
+  }
   if (status != SP_OK || *open > 0) {
     sp_claims_drop(w->claims, SP_CLAIM_FINISH);
     bool closed; /* by another, who took this one for gone and swept its temporary file */

@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "file.h"
 #include "manifest.h"
+#include "reframed.h"
 #include "run_files.h"
 #include "run_manifest.h"
 #include "run_success.h"
@@ -59,6 +60,7 @@ enum sp_status sp_directory_scan(struct sp_directory *d, struct sp_error *err) {
     return sp_fail(err, SP_EINPUT, "%s: the archive holds no utterance",
                    d->run->settings->options->archives[0]);
   }
+  sp_reframed_turn(d);
   d->shard_utts = sp_scan_shard_utts(d->run->settings, &d->scan);
   d->shards = (size_t)((d->scan.counts.utts + d->shard_utts - 1) / d->shard_utts);
   sp_run_describe(d->run, d->scan.format, d->scan.letter_case);

@@ -1,7 +1,7 @@
 /* directory.h - a run directory under work: what a process that has it alone (run_directory.c) and one of
  * many workers (run_worker.c) have in common.
  *
- * Memory     one byte a shard, and eight when it is closed; a worker has the plan too, 88 bytes a shard, and 4 a shard of its share. */
+ * Memory     one byte a shard, and eight when it is closed; a worker has the plan too, 96 bytes a shard, and 4 a shard of its share. */
 #ifndef SP_ENGINE_DIRECTORY_H
 #define SP_ENGINE_DIRECTORY_H
 

@@ -86,22 +86,20 @@ static enum sp_status decide(struct sp_worker *w, struct sp_error *err) {
 /* Not worth failing for, but who has many workers will want another archive. */
 static void warn_of_order(const struct sp_worker *w) {
   const struct sp_marks *marks = &w->d->scan.marks;
-  if (sp_shard_input_is_forward(marks->mark, NULL, marks->n)) {
-    sp_warn(
-        sp_worker_options(w),
-        "the archive cannot be entered in its middle (a .gz, one large frame of zstd, score "
-        "tables): "
-        "every worker reads it from its start up to what it scores; 'secondpass convert' writes "
-        "one that can be");
+  if (marks->n > 0 && !marks->mark[0].has_place) {
+    sp_warn(sp_worker_options(w),
+            "the archive cannot be entered in its middle, as score tables are read with it: every "
+            "worker reads it from its start up to what it scores; 'secondpass convert' writes one "
+            "that can be");
   }
 }
 
 /* The first pass, for everybody, where nobody has prepared it. */
 static enum sp_status validate(struct sp_worker *w, struct sp_error *err) {
   SP_TRY(sp_directory_scan(w->d, err));
-  SP_TRY(sp_directory_settle(w->d, true, err));
   warn_of_order(w);
-  return SP_OK;
+  SP_TRY(sp_reframed_make(w->d, err));
+  return sp_directory_settle(w->d, true, err);
 }
 
 /* What it found is read back as by any other worker. */
@@ -174,6 +172,7 @@ static enum sp_status join_manifest(struct sp_worker *w, json_t *manifest, struc
     return sp_fail(err, SP_EDAMAGED, "%s has lost its " SP_RUN_PLAN, d->path);
   }
   SP_TRY(check_plan(w, err));
+  SP_TRY(sp_reframed_find(d->path, sp_worker_options(w), &w->reframed, err));
   return sp_directory_begin(d, err);
 }
 

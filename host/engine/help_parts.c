@@ -137,7 +137,7 @@ static enum sp_status help_part(struct sp_worker *w, const struct owner *owner, 
   struct sp_shares share;
   SP_TRY(sp_shares_of(&w->all, owner->part, owner->parts, &share, err));
   enum sp_status status = SP_OK;
-  if (!sp_shard_input_is_forward(w->plan, share.order, share.n)) {
+  if (!sp_shard_input_is_forward(w->plan, share.order, share.n, &w->reframed)) {
     struct sp_shares rest = {share.order + owner->behind, share.n - owner->behind};
     while (rest.n > 0 && status == SP_OK) {
       bool one;

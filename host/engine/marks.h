@@ -3,7 +3,7 @@
  * A mark stands for a block of utterances that follow each other: where it begins, what it holds, its
  * content hash and predicted cost.  With shard_utts given, a block is a shard.  Else blocks begin as one
  * utterance each and double whenever SP_MARKS are held, and shards are made of whole blocks.
- * Memory     sizeof(struct sp_plan_shard), 88 bytes, a mark: 23 MB at most, or with shard_utts given that
+ * Memory     sizeof(struct sp_plan_shard), 96 bytes, a mark: 25 MB at most, or with shard_utts given that
  *            much a shard, of which there are SP_SHARDS_CEILING at most */
 #ifndef SP_ENGINE_MARKS_H
 #define SP_ENGINE_MARKS_H

@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "directory.h"
+#include "reframed.h"
 #include "run_claims.h"
 #include "run_manifest.h"
 #include "run_success.h"
@@ -191,6 +192,7 @@ static enum sp_status score_into(struct sp_directory *d, struct sp_error *err) {
   SP_TRY(score_rest(d, err));
   SP_TRY(sum_all(d, err));
   SP_TRY(sp_directory_seal(d, err));
+  SP_TRY(sp_reframed_remove(d->path, err));
   return sp_claims_remove_all(d->path, err); /* of workers that died */
 }
 

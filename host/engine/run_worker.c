@@ -301,6 +301,7 @@ enum sp_status sp_run_worker(struct sp_directory *d, struct sp_error *err) {
   }
   sp_shares_release(&w.shares);
   sp_shares_release(&w.all);
+  sp_reframed_release(&w.reframed);
   free(w.place);
   free(w.held);
   free(w.flying);

@@ -21,10 +21,9 @@ static uint64_t first_of(const struct sp_shard_input *input, size_t shard) {
 
 static enum sp_status reopen(struct sp_shard_input *input, struct sp_error *err) {
   struct sp_run *run = input->run;
-  const struct sp_score_options *options = run->settings->options;
   sp_archive_close(run->archive);
   run->archive = NULL;
-  SP_TRY(sp_archive_open_with(options->archives, options->n_archives, &input->options,
+  SP_TRY(sp_archive_open_with(input->reframed->paths, input->reframed->n, &input->options,
                               &run->archive, err));
   input->next = 0;
   return SP_OK;
@@ -38,12 +37,17 @@ static bool lies_ahead(const struct sp_shard_input *input, size_t shard) {
   const struct sp_plan_shard *here = &input->plan[input->next], *there = &input->plan[shard];
   return input->next == shard || !there->has_place ||
          (here->has_place && here->place.file == there->place.file &&
-          here->place.stored == there->place.stored);
+          here->place.stored == there->place.stored &&
+          !sp_reframed_has(input->reframed, there->place.file));
 }
 
 static enum sp_status go_to(struct sp_shard_input *input, size_t shard, struct sp_error *err) {
   const struct sp_plan_shard *there = &input->plan[shard];
   uint64_t read;
+  if (there->has_place && sp_reframed_is_lost(input->reframed, there->place.file)) {
+    sp_archive_close(input->run->archive);
+    input->run->archive = NULL;
+  }
   bool ahead = lies_ahead(input, shard);
   if (!input->run->archive || (!ahead && !there->has_place)) {
     SP_TRY(reopen(input, err));
@@ -91,14 +95,16 @@ enum sp_status sp_shard_input_read(struct sp_shard_input *input, size_t shard, s
   return status;
 }
 
-bool sp_shard_input_is_forward(const struct sp_plan_shard *plan, const uint32_t *shards, size_t n) {
+bool sp_shard_input_is_forward(const struct sp_plan_shard *plan, const uint32_t *shards, size_t n,
+                               const struct sp_reframed *reframed) {
   double bytes = 0;
   for (size_t k = 0; k < n; k++) {
     const struct sp_plan_shard *there = &plan[shards ? shards[k] : k];
     if (!there->has_place) {
       return true;
     }
-    bytes += (double)there->place.raw;
+    bool near = reframed && sp_reframed_has(reframed, there->place.file);
+    bytes += near ? 0 : (double)there->place.raw;
   }
   return n > 0 && bytes / (double)n > SP_SEEK_BYTES;
 }

@@ -2,10 +2,12 @@
  * are those that were validated.
  *
  * An archive whose places are known is read from the shard on; another, or one whose shards share a long
- * zstd frame, gzip member or ESPnet2 group, is read forward, and again from its start to go back. */
+ * zstd frame, gzip member or ESPnet2 group that the run has not reframed, is read forward, and again from its
+ * start to go back. */
 #ifndef SP_ENGINE_SHARD_INPUT_H
 #define SP_ENGINE_SHARD_INPUT_H
 
+#include "reframed.h"
 #include "run.h"
 #include "run_plan.h"
 
@@ -16,6 +18,7 @@ extern "C" {
 struct sp_shard_input {
   struct sp_run *run; /* reads its `archive`, which this opens */
   struct sp_archive_options options;
+  struct sp_reframed *reframed; /* what is opened */
   const struct sp_plan_shard *plan; /* (shards) */
   size_t shards;
   size_t
@@ -29,8 +32,10 @@ SP_MUST_CHECK enum sp_status sp_shard_input_read(struct sp_shard_input *input, s
 
 /* Mean bytes that going to a shard may cost, for its order to be by cost. */
 #define SP_SEEK_BYTES ((double)(16 << 20))
-/* Whether these shards are better read in the order of the archive. shards (n): which; NULL: 0 .. n-1. */
-bool sp_shard_input_is_forward(const struct sp_plan_shard *plan, const uint32_t *shards, size_t n);
+/* Whether these shards are better read in the order of the archive. shards (n): which; NULL: 0 .. n-1.
+ * reframed NULL: nothing is. */
+bool sp_shard_input_is_forward(const struct sp_plan_shard *plan, const uint32_t *shards, size_t n,
+                               const struct sp_reframed *reframed);
 
 #ifdef __cplusplus
 }

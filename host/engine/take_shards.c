@@ -71,7 +71,7 @@ static enum sp_status deal(struct sp_worker *w, struct sp_error *err) {
   size_t parts = options->parts ? options->parts : 1;
   SP_TRY(sp_shares_make(w->plan, w->d->shards, options->parts ? options->part : 0, parts,
                         &w->shares, err));
-  if (sp_shard_input_is_forward(w->plan, w->shares.order, w->shares.n)) {
+  if (sp_shard_input_is_forward(w->plan, w->shares.order, w->shares.n, &w->reframed)) {
     qsort(w->shares.order, w->shares.n, sizeof *w->shares.order, by_index);
   }
   return SP_OK;
@@ -206,6 +206,7 @@ static enum sp_status start_pool(struct sp_worker *w, struct sp_error *err) {
                                 .callback_context = w};
   w->input = (struct sp_shard_input){.run = run,
                                      .options = run->settings->archive,
+                                     .reframed = &w->reframed,
                                      .plan = w->plan,
                                      .shards = w->d->shards,
                                      .next = w->d->shards};

@@ -21,6 +21,7 @@ struct sp_worker {
   uint32_t *held;       /* (n_held) shards that others had under work when they were listed last; NULL: never */
   size_t n_held;
   double await_until; /* how long workers that fell silent are waited for; 0: they are not */
+  struct sp_reframed reframed; /* once joined */
   struct sp_shard_input input;
   struct sp_job *job; /* taken from the pool, for the next shard; NULL: none */
   size_t *flying;     /* (n_flying) shards that were claimed and are not known to be published */

@@ -85,27 +85,6 @@ TEST_F(Prepare, LeavesPlanAndManifestAlone) {
   EXPECT_STREQ(s.device_type, "");
 }
 
-// Of the bytes that lie before the shards of a .gz or a large frame, few are ids and texts.
-TEST_F(Prepare, WarnsOfAnArchiveThatCannotBeEntered) {
-  std::string lines;
-  for (int i = 0; i < 40; i++)
-    lines += "{\"id\": \"u" + std::to_string(i) + "\", \"pad\": \"" + std::string(1 << 20, 'x') +
-             "\", \"hyps\": [{\"text\": \"ab c\", \"score\": -1}]}\n";
-  WriteFile(scratch_ / "plain.jsonl", lines);
-  ASSERT_EQ(sp_test::Run("zstd -q -1 " + (scratch_ / "plain.jsonl")).exit_code, 0);
-  for (std::string name : {"a.jsonl", "plain.jsonl", "plain.jsonl.zst"}) {
-    Job job = Preparer();
-    job.archives = {scratch_ / name};
-    job.out = scratch_ / name + ".run";
-    Outcome outcome = Score(job);
-    EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
-    size_t warned = 0;
-    for (const std::string &warning : outcome.warnings)
-      warned += warning.find("'secondpass convert'") != std::string::npos;
-    EXPECT_EQ(warned, name == "plain.jsonl.zst" ? 1u : 0u) << name;
-  }
-}
-
 TEST_F(Prepare, PartsThenMakeTheBytesOfALoneRun) {
   auto whole = Alone();
   ExpectOk(Preparer());

@@ -60,6 +60,22 @@ TEST_P(Places, GiveWhatAWholeReadingGives) {
   }
 }
 
+// Counted from the file's first byte.
+TEST_P(Places, OffsetsArePlacesToo) {
+  for (const Packing &packing : kPackings) {
+    SCOPED_TRACE(packing.name);
+    Scratch scratch;
+    Opened archive = Open(WriteFiles(scratch, GetParam(), packing, 2), GetParam().options);
+    std::vector<Told> whole = ReadWhole(archive.get());
+    for (size_t u = whole.size() - 1; u-- > 0;) {
+      sp_place place = whole[u].place;
+      place.stored = 0;
+      place.raw = place.offset;
+      ASSERT_EQ(SeekAndRead(archive.get(), place), whole[u].utt) << u;
+    }
+  }
+}
+
 TEST_P(Places, GoForward) {
   for (const Packing &packing : kPackings) {
     Scratch scratch;

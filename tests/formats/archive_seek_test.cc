@@ -246,7 +246,7 @@ TEST(ArchiveSeek, HostilePlacesInDocuments) {
     size_t given = 0;
     for (uint64_t at = 0; at < raw.size(); at++) {
       archive = Open({scratch / "a"}, options);
-      std::string read = SeekAndRead(archive.get(), {0, at, 0, 0, 0});
+      std::string read = SeekAndRead(archive.get(), {0, at, 0, 0, 0, 0});
       if (read.rfind("FAILED", 0) == 0)
         EXPECT_EQ(read.rfind("FAILED " + (scratch / "a"), 0), 0u) << read;
       else
@@ -256,7 +256,7 @@ TEST(ArchiveSeek, HostilePlacesInDocuments) {
     EXPECT_LE(given, raw.size() / 4) << kind.name;
     for (uint64_t far : {uint64_t{raw.size()}, uint64_t{INT64_MAX}, UINT64_MAX}) {
       archive = Open({scratch / "a"}, options);
-      EXPECT_EQ(SeekAndRead(archive.get(), {0, far, 0, 0, 0}),
+      EXPECT_EQ(SeekAndRead(archive.get(), {0, far, 0, 0, 0, 0}),
                 "FAILED " + (scratch / "a") +
                     ": ends before the place that is wanted: not the file it was");
     }
@@ -272,13 +272,13 @@ TEST(ArchiveSeek, HostilePlacesInDirectories) {
   };
   std::string list = scratch / "a/output.2/1best_recog/text";
   for (uint64_t far : {uint64_t{4}, uint64_t{1} << 40, UINT64_MAX}) {
-    EXPECT_EQ(read({0, far, 0, 0, 0}),
+    EXPECT_EQ(read({0, far, 0, 0, 0, 0}),
               "FAILED group " + Number(far + 1) + " of the directory is wanted, which has 2");
     EXPECT_EQ(
-        read({0, 1, far, 0, 0}),
+        read({0, 1, far, 0, 0, 0}),
         "FAILED " + list + ": has no utterance at the place that is wanted: not the file it was");
   }
-  std::string late = read({0, 1, 0, UINT64_MAX, 0});
+  std::string late = read({0, 1, 0, UINT64_MAX, 0, 0});
   EXPECT_NE(late.find("no reference for utterance u4"), std::string::npos) << late;
 }
 

@@ -60,7 +60,7 @@ std::vector<sp_plan_shard> MakeShards(size_t n, bool places) {
     shard = {};
     shard.has_place = places;
     if (places)
-      shard.place = {i / 4, i % 4 / 2 * 1000, i % 2 * 77, i % 4 * 12, i * 10};
+      shard.place = {i / 4, i % 4 / 2 * 1000, i % 2 * 77, i % 4 * 12, i * 10, 0};
     shard.utts = 10;
     shard.hyps = 50 + i;
     shard.tokens = 1000 * i;

@@ -32,7 +32,7 @@ static void read_blocks(struct sp_source *source) {
 static void read_elsewhere(struct sp_source *source) {
   struct sp_error err;
   static const struct sp_source_place places[] = {
-      {3, 5, 1}, {20, 0, 0}, {0, 40, 7}, {1ull << 60, 1, 1}};
+      {3, 5, 1, 0}, {20, 0, 0, 0}, {0, 40, 7, 0}, {1ull << 60, 1, 1, 0}};
   char block[1000];
   for (int i = 0; i < 4; i++) {
     if (sp_source_seek(source, &places[i], &err) != SP_OK) {
@@ -66,7 +66,7 @@ static void read_again(struct sp_source *source, const struct sp_source_place *p
 
 static void read_lines(struct sp_source *source) {
   struct sp_error err;
-  struct sp_source_place place = {0, 0, UINT64_MAX};
+  struct sp_source_place place = {0, 0, UINT64_MAX, 0};
   XXH64_hash_t hash = 0;
   struct sp_text line;
   struct sp_file_digest digest;
