@@ -1,7 +1,8 @@
 /* frame_table.h - the table of frames at the end of a seekable zstd file; private to formats/.  FORMATS.md,
  * "Shard", describes the bytes, which are those of zstd's seekable format.
  *
- * It only shortens the way to a place: what it says wrong of frames shows when they are decompressed.
+ * It only shortens the way to a place: of what it says the stored sizes are checked against the file, and where
+ * the decompressed ones are wrong, the way ends at other bytes: what is read there has its own hash (run_plan.h).
  * Memory     16 bytes a frame, of which a file has no more than an eighth of its bytes. */
 #ifndef SP_FORMATS_FRAME_TABLE_H
 #define SP_FORMATS_FRAME_TABLE_H

@@ -1,6 +1,7 @@
 #include "reframe.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -45,27 +46,36 @@ static enum sp_status copy(struct reframing *r, struct sp_error *err) {
   }
 }
 
+static enum sp_status check_digest(struct reframing *r, struct sp_error *err) {
+  struct sp_file_digest digest;
+  SP_TRY(sp_source_digest(r->source, &digest, err));
+  return strcmp(digest.xxh128, r->rules->xxh128) == 0
+             ? SP_OK
+             : sp_fail(err, SP_EINPUT, "%s: the file changed while it was being read",
+                       r->rules->from);
+}
+
 static enum sp_status publish(struct reframing *r, struct sp_error *err) {
   r->writing = true;
   SP_TRY(sp_frame_writer_finish(r->writer, NULL, err));
   if (fsync(r->fd) != 0) {
     return sp_fail_errno(err, SP_EIO, "cannot write %s", r->temporary.data);
   }
-  return sp_file_rename(r->temporary.data, r->rules->to, err);
+  bool existed; /* made by another worker, of the same bytes */
+  return sp_file_publish(r->temporary.data, r->rules->to, &existed, err);
 }
 
-static enum sp_status do_all(struct reframing *r, struct sp_file_digest *digest,
-                             struct sp_error *err) {
+static enum sp_status do_all(struct reframing *r, struct sp_error *err) {
   SP_TRY(begin(r, err));
   SP_TRY(copy(r, err));
-  SP_TRY(sp_source_digest(r->source, digest, err));
+  SP_TRY(check_digest(r, err));
   return publish(r, err);
 }
 
-enum sp_status sp_reframe(const struct sp_reframe_rules *rules, struct sp_file_digest *digest,
-                          bool *may_go_on, struct sp_error *err) {
+enum sp_status sp_reframe(const struct sp_reframe_rules *rules, bool *may_go_on,
+                          struct sp_error *err) {
   struct reframing r = {.rules = rules, .fd = -1};
-  enum sp_status status = do_all(&r, digest, err);
+  enum sp_status status = do_all(&r, err);
   *may_go_on = status == SP_EIO && r.writing;
   if (r.fd >= 0) {
     close(r.fd);

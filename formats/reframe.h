@@ -9,15 +9,15 @@ extern "C" {
 #endif
 
 struct sp_reframe_rules {
-  const char *from, *to;       /* `to` is replaced when it is whole and durable */
+  const char *from, *to; /* `to` appears when it is whole and durable; one that is there stays */
+  const char *xxh128;    /* of what is stored in `from`, as sp_source_digest gives it */
   bool (*stop)(void *context); /* (optional) asked after every step of a megabyte */
   void *context;
 };
 
-/* *digest is that of the file `from`, as it was read. *may_go_on: the failure is of writing alone. On failure
- * nothing of it stays.  Memory: two frames of 2 MiB, 12 bytes a frame for the table, and what a source takes. */
-SP_MUST_CHECK enum sp_status sp_reframe(const struct sp_reframe_rules *rules,
-                                        struct sp_file_digest *digest, bool *may_go_on,
+/* SP_EINPUT when `from` is another file or cannot be read on.  *may_go_on: the failure is of writing alone.  After a
+ * failure no unfinished file stays.  Memory: two frames of 2 MiB, 12 bytes a frame for the table, and what a source takes. */
+SP_MUST_CHECK enum sp_status sp_reframe(const struct sp_reframe_rules *rules, bool *may_go_on,
                                         struct sp_error *err);
 
 #ifdef __cplusplus

@@ -29,15 +29,13 @@ static enum sp_status close_run(struct sp_worker *w, struct sp_error *err) {
   if (status == SP_OK && *open == 0) {
     status = sp_directory_seal(w->d, err);
   }
-  if (status == SP_OK && *open == 0) {
-    status = sp_reframed_remove(path, err);
-  }
   if (status != SP_OK || *open > 0) {
     sp_claims_drop(w->claims, SP_CLAIM_FINISH);
     bool closed; /* by another, who took this one for gone and swept its temporary file */
     return status == SP_EIO && is_closed(w, &closed, NULL) == SP_OK && closed ? SP_OK : status;
   }
   sp_claims_done(w->claims, SP_CLAIM_FINISH);
+  sp_reframed_remove(path);
   return sp_claims_remove_all(path, err);
 }
 

@@ -83,21 +83,9 @@ static enum sp_status decide(struct sp_worker *w, struct sp_error *err) {
   return status;
 }
 
-/* Not worth failing for, but who has many workers will want another archive. */
-static void warn_of_order(const struct sp_worker *w) {
-  const struct sp_marks *marks = &w->d->scan.marks;
-  if (marks->n > 0 && !marks->mark[0].has_place) {
-    sp_warn(sp_worker_options(w),
-            "the archive cannot be entered in its middle, as score tables are read with it: every "
-            "worker reads it from its start up to what it scores; 'secondpass convert' writes one "
-            "that can be");
-  }
-}
-
 /* The first pass, for everybody, where nobody has prepared it. */
 static enum sp_status validate(struct sp_worker *w, struct sp_error *err) {
   SP_TRY(sp_directory_scan(w->d, err));
-  warn_of_order(w);
   SP_TRY(sp_reframed_make(w->d, err));
   return sp_directory_settle(w->d, true, err);
 }
@@ -172,7 +160,7 @@ static enum sp_status join_manifest(struct sp_worker *w, json_t *manifest, struc
     return sp_fail(err, SP_EDAMAGED, "%s has lost its " SP_RUN_PLAN, d->path);
   }
   SP_TRY(check_plan(w, err));
-  SP_TRY(sp_reframed_find(d->path, sp_worker_options(w), &w->reframed, err));
+  SP_TRY(sp_reframed_find(d, w->plan, &w->reframed, err));
   return sp_directory_begin(d, err);
 }
 
@@ -200,5 +188,6 @@ enum sp_status sp_worker_check_complete(struct sp_worker *w, struct sp_error *er
   }
   summary->shards_resumed = w->d->shards;
   summary->hyps_resumed = summary->counts.hyps;
+  sp_reframed_remove(w->d->path);
   return sp_claims_remove_all(w->d->path, err); /* who sealed it may have died before that */
 }

@@ -1,24 +1,22 @@
 #include "reframed.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "checked.h"
 #include "file.h"
-#include "ranks.h"
 #include "reframe.h"
 #include "run_files.h"
 #include "run_scan.h"
-#include "shard_input.h"
+#include "worker.h"
 
 #define PREFIX ".input-"
 
-static enum sp_status path_of(struct sp_buf *out, const char *run, size_t file,
+static enum sp_status path_of(struct sp_buf *out, const struct sp_directory *d, size_t file,
                               struct sp_error *err) {
-  sp_buf_clear(out);
-  SP_TRY(sp_buf_printf(out, err, "%s/" PREFIX "%05zu.zst", run, file));
+  SP_TRY(
+      sp_buf_printf(out, err, "%s/" PREFIX "%s.zst", d->path, d->scan.files[file].digest.xxh128));
   return sp_buf_cstr(out) ? SP_OK : sp_fail_memory(err, out->len);
 }
 
@@ -60,59 +58,77 @@ static bool stop(void *options) {
   return sp_stop_wanted(options);
 }
 
-static enum sp_status tell_failure(const struct sp_directory *d, const struct sp_error *why) {
+static enum sp_status tell_failure(const struct sp_directory *d, const char *file,
+                                   const struct sp_error *why) {
   struct sp_error text;
-  sp_fail(&text, SP_EIO, "it stays as it is, and every worker reads it from its start: %s",
-          why->message);
+  sp_fail(&text, SP_EIO, "%s stays as it is: %s", file, why->message);
   sp_warn(d->run->settings->options, text.message);
   return SP_OK;
 }
 
 static enum sp_status reframe(const struct sp_directory *d, size_t file, struct sp_error *err) {
   struct sp_buf to = {0};
-  struct sp_file_digest digest;
-  struct sp_error why = {0}, text;
-  bool may_go_on;
-  SP_TRY(path_of(&to, d->path, file, err));
-  struct sp_reframe_rules rules = {.from = d->archives[file],
-                                   .to = to.data,
-                                   .stop = stop,
-                                   .context = (void *)d->run->settings->options};
-  sp_fail(&text, SP_EINPUT,
-          "%s cannot be entered in its middle: it is written once more, in small frames, into %s "
-          "until the run is complete",
-          rules.from, d->path);
-  sp_warn(d->run->settings->options, text.message);
-  enum sp_status status = sp_reframe(&rules, &digest, &may_go_on, &why);
-  if (status == SP_OK && strcmp(digest.xxh128, d->scan.files[file].digest.xxh128) != 0) {
-    unlink(to.data);
-    status = sp_fail(&why, SP_EINPUT, "%s: the file changed while it was being read", rules.from);
+  struct sp_error why = {0};
+  bool may_go_on = false;
+  enum sp_status status = path_of(&to, d, file, &why);
+  if (status == SP_OK && !sp_file_exists(to.data)) {
+    struct sp_reframe_rules rules = {.from = d->archives[file],
+                                     .to = to.data,
+                                     .xxh128 = d->scan.files[file].digest.xxh128,
+                                     .stop = stop,
+                                     .context = (void *)d->run->settings->options};
+    status = sp_reframe(&rules, &may_go_on, &why);
   }
   sp_buf_release(&to);
   if (status == SP_OK) {
     return SP_OK;
   }
-  return may_go_on ? tell_failure(d, &why) : sp_fail(err, status, "%s", why.message);
+  return may_go_on ? tell_failure(d, d->archives[file], &why)
+                   : sp_fail(err, status, "%s", why.message);
 }
 
-/* One worker alone reads on from shard to shard. */
-static bool has_others(const struct sp_score_options *options) {
-  return options->prepare || options->parts > 1 || (options->ranks && options->ranks->count > 1);
+static void tell_beginning(const struct sp_directory *d, size_t file) {
+  struct sp_error text;
+  sp_fail(&text, SP_EINPUT,
+          "%s cannot be entered in its middle: such files are written once more, in small frames, "
+          "into %s until the run is complete",
+          d->archives[file], d->path);
+  sp_warn(d->run->settings->options, text.message);
 }
 
-enum sp_status sp_reframed_make(struct sp_directory *d, struct sp_error *err) {
+static bool has(const struct sp_directory *d, const char *name) {
+  struct sp_buf path = {0};
+  bool there = sp_run_path(&path, d->path, name, NULL) == SP_OK && sp_file_exists(path.data);
+  sp_buf_release(&path);
+  return there;
+}
+
+/* Who slept through its lease may meet the run made by another. */
+static enum sp_status make_all(const struct sp_directory *d, struct sp_error *err) {
   const struct sp_marks *marks = &d->scan.marks;
-  SP_TRY(sp_reframed_remove(d->path, err));
-  if (!has_files(d) || !has_others(d->run->settings->options)) {
-    return SP_OK;
-  }
-  for (size_t at = 0, n; at < marks->n;) {
-    struct sp_plan_shard *mark = marks_of(marks, &at, &n);
+  bool told = false;
+  for (size_t at = 0, n; at < marks->n && !has(d, SP_RUN_MANIFEST);) {
+    const struct sp_plan_shard *mark = marks_of(marks, &at, &n);
     if (sp_shard_input_is_forward(mark, NULL, n, NULL)) {
+      if (!told) {
+        tell_beginning(d, (size_t)mark->place.file);
+      }
+      told = true;
       SP_TRY(reframe(d, (size_t)mark->place.file, err));
     }
   }
   return SP_OK;
+}
+
+enum sp_status sp_reframed_make(struct sp_directory *d, struct sp_error *err) {
+  if (!has_files(d) || !sp_has_other_workers(d->run->settings->options)) {
+    return SP_OK;
+  }
+  enum sp_status status = make_all(d, err);
+  if (status != SP_OK && !has(d, SP_RUN_MANIFEST)) {
+    sp_reframed_remove(d->path);
+  }
+  return status;
 }
 
 /* ---- finding ---- */
@@ -131,50 +147,72 @@ bool sp_reframed_has(const struct sp_reframed *reframed, uint64_t file) {
   return file < reframed->n && reframed->paths[file] != reframed->archives[file];
 }
 
-bool sp_reframed_is_lost(struct sp_reframed *reframed, uint64_t file) {
-  if (!sp_reframed_has(reframed, file) || sp_file_exists(reframed->paths[file])) {
-    return false;
-  }
-  free((void *)reframed->paths[file]);
-  reframed->paths[file] = reframed->archives[file];
-  return true;
-}
-
-enum sp_status sp_reframed_find(const char *run, const struct sp_score_options *options,
-                                struct sp_reframed *out, struct sp_error *err) {
-  enum sp_status status = SP_OK;
-  *out = (struct sp_reframed){.archives = options->archives};
-  out->paths = calloc(options->n_archives, sizeof *out->paths);
-  if (!out->paths) {
-    return sp_fail_memory(err, sp_mul_sat(options->n_archives, sizeof *out->paths));
-  }
-  for (; out->n < options->n_archives && status == SP_OK; out->n++) {
-    struct sp_buf path = {0};
-    status = path_of(&path, run, out->n, err);
-    bool there = status == SP_OK && sp_file_exists(path.data);
-    out->paths[out->n] = there ? path.data : options->archives[out->n];
-    if (!there) {
-      sp_buf_release(&path);
+bool sp_reframed_drop_lost(struct sp_reframed *reframed) {
+  bool lost = false;
+  for (size_t i = 0; i < reframed->n; i++) {
+    if (sp_reframed_has(reframed, i) && !sp_file_exists(reframed->paths[i])) {
+      free((void *)reframed->paths[i]);
+      reframed->paths[i] = reframed->archives[i];
+      lost = true;
     }
   }
-  return status;
+  return lost;
+}
+
+static enum sp_status find_one(const struct sp_directory *d, size_t file, const char **path,
+                               struct sp_error *err) {
+  struct sp_buf own = {0};
+  const char *digest = d->scan.files[file].digest.xxh128; /* from run.json */
+  if (strspn(digest, "0123456789abcdef") != strlen(digest) || !*digest) {
+    return SP_OK;
+  }
+  SP_TRY(path_of(&own, d, file, err));
+  if (sp_file_exists(own.data)) {
+    *path = own.data;
+  } else {
+    sp_buf_release(&own);
+  }
+  return SP_OK;
+}
+
+/* Only files whose places all count from the first byte, and some are far. */
+enum sp_status sp_reframed_find(const struct sp_directory *d, const struct sp_plan_shard *plan,
+                                struct sp_reframed *out, struct sp_error *err) {
+  *out = (struct sp_reframed){.archives = d->archives, .n = d->n_archives};
+  out->paths = calloc(d->n_archives, sizeof *out->paths);
+  if (!out->paths) {
+    return sp_fail_memory(err, sp_mul_sat(d->n_archives, sizeof *out->paths));
+  }
+  memcpy(out->paths, d->archives, d->n_archives * sizeof *out->paths);
+  for (size_t at = 0; at < d->shards && plan[at].has_place && d->scan.n_files == d->n_archives;) {
+    const uint64_t file = plan[at].place.file;
+    bool turned = file < d->n_archives, far = false;
+    for (; at < d->shards && plan[at].place.file == file; at++) {
+      turned = turned && plan[at].place.stored == 0;
+      far = far || plan[at].place.raw > 0;
+    }
+    if (turned && far) {
+      SP_TRY(find_one(d, (size_t)file, &out->paths[file], err));
+    }
+  }
+  return SP_OK;
 }
 
 /* ---- removing ---- */
 
 static enum sp_status remove_one(void *run, const char *name, struct sp_error *err) {
   struct sp_buf path = {0};
-  if (strncmp(name, PREFIX, strlen(PREFIX)) != 0) {
-    return SP_OK;
-  }
-  enum sp_status status = sp_run_path(&path, run, name, err);
-  if (status == SP_OK && unlink(path.data) != 0 && errno != ENOENT) {
-    status = sp_fail_errno(err, SP_EIO, "cannot remove %s", path.data);
+  (void)err;
+  if (strncmp(name, PREFIX, strlen(PREFIX)) == 0 && sp_run_path(&path, run, name, NULL) == SP_OK) {
+    unlink(path.data);
   }
   sp_buf_release(&path);
-  return status;
+  return SP_OK;
 }
 
-enum sp_status sp_reframed_remove(const char *run, struct sp_error *err) {
-  return sp_run_scan(run, remove_one, (void *)run, err);
+void sp_reframed_remove(const char *run) {
+  struct sp_error ignored;
+  if (sp_run_scan(run, remove_one, (void *)run, &ignored) != SP_OK) {
+    return; /* who finds the run complete tries again */
+  }
 }

@@ -2,8 +2,8 @@
  * small frames that can, so that each of many workers reads only what it scores.
  *
  * The plan's places in such a file count from its first byte, in every run, and are true of both.  Whoever makes
- * the run for many makes RUN/.input-NNNNN.zst before the plan; a lost one costs time alone.  Whoever closes the
- * run removes it. */
+ * the run for many makes RUN/.input-DIGEST.zst before the plan, DIGEST the XXH3-128 of the file; a lost one costs
+ * time alone.  Who closes the run, or finds it closed, removes them; nobody else does, nor changes one. */
 #ifndef SP_ENGINE_REFRAMED_H
 #define SP_ENGINE_REFRAMED_H
 
@@ -21,22 +21,23 @@ struct sp_reframed {
 
 /* After the scan: turns the marks of files that cannot be entered to such places. */
 void sp_reframed_turn(struct sp_directory *d);
-/* Then makes what the archive needs. Files that were there before go.  SP_EINPUT when a file is not any more what
- * was scanned; where the run's directory cannot take it, a warning says so. */
+/* Then makes what the archive needs and the run does not have.  SP_EINPUT when a file is not any more what was
+ * scanned; where the run's directory cannot take it, a warning says so.  After a failure the run has none. */
 SP_MUST_CHECK enum sp_status sp_reframed_make(struct sp_directory *d, struct sp_error *err);
 
-/* What the run has of the options' archives. `out` is the caller's to release, and lives no longer than those. */
-SP_MUST_CHECK enum sp_status sp_reframed_find(const char *run,
-                                              const struct sp_score_options *options,
+/* What the run has of the options' archives, by the digests of d->scan and the places of plan (d->shards).  `out` is
+ * the caller's to release, and lives no longer than the archives. */
+SP_MUST_CHECK enum sp_status sp_reframed_find(const struct sp_directory *d,
+                                              const struct sp_plan_shard *plan,
                                               struct sp_reframed *out, struct sp_error *err);
 /* Whether file number `file` is read from the run's. */
 bool sp_reframed_has(const struct sp_reframed *reframed, uint64_t file);
-/* Whether that is there no more, as others have closed the run: from then on it is the options' archive. */
-bool sp_reframed_is_lost(struct sp_reframed *reframed, uint64_t file);
+/* Whether any of them is there no more, as others have closed the run: from then on those are the options'. */
+bool sp_reframed_drop_lost(struct sp_reframed *reframed);
 void sp_reframed_release(struct sp_reframed *reframed);
 
-/* From the run's directory. */
-SP_MUST_CHECK enum sp_status sp_reframed_remove(const char *run, struct sp_error *err);
+/* From the run's directory, as far as that can be done. */
+void sp_reframed_remove(const char *run);
 
 #ifdef __cplusplus
 }

@@ -187,12 +187,13 @@ static enum sp_status score_into(struct sp_directory *d, struct sp_error *err) {
   reopen_cut(d);
   summary->already_complete = success && summary->shards_resumed == d->shards;
   if (summary->already_complete) {
+    sp_reframed_remove(d->path);
     return sum_all(d, err);
   }
   SP_TRY(score_rest(d, err));
   SP_TRY(sum_all(d, err));
   SP_TRY(sp_directory_seal(d, err));
-  SP_TRY(sp_reframed_remove(d->path, err));
+  sp_reframed_remove(d->path);
   return sp_claims_remove_all(d->path, err); /* of workers that died */
 }
 

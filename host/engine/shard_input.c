@@ -44,10 +44,6 @@ static bool lies_ahead(const struct sp_shard_input *input, size_t shard) {
 static enum sp_status go_to(struct sp_shard_input *input, size_t shard, struct sp_error *err) {
   const struct sp_plan_shard *there = &input->plan[shard];
   uint64_t read;
-  if (there->has_place && sp_reframed_is_lost(input->reframed, there->place.file)) {
-    sp_archive_close(input->run->archive);
-    input->run->archive = NULL;
-  }
   bool ahead = lies_ahead(input, shard);
   if (!input->run->archive || (!ahead && !there->has_place)) {
     SP_TRY(reopen(input, err));
@@ -82,6 +78,12 @@ enum sp_status sp_shard_input_read(struct sp_shard_input *input, size_t shard, s
                                    struct sp_error *err) {
   struct sp_error why;
   enum sp_status status = read_shard(input, shard, job, &why);
+  if (status == SP_EIO && sp_reframed_drop_lost(input->reframed)) {
+    sp_archive_close(input->run->archive);
+    input->run->archive = NULL;
+    sp_job_begin(job, shard);
+    status = read_shard(input, shard, job, &why);
+  }
   if (status == SP_EINPUT) {
     const char *place = input->run->archive ? sp_archive_place(input->run->archive) : "the archive";
     return sp_fail(

@@ -71,7 +71,16 @@ static enum sp_status deal(struct sp_worker *w, struct sp_error *err) {
   size_t parts = options->parts ? options->parts : 1;
   SP_TRY(sp_shares_make(w->plan, w->d->shards, options->parts ? options->part : 0, parts,
                         &w->shares, err));
-  if (sp_shard_input_is_forward(w->plan, w->shares.order, w->shares.n, &w->reframed)) {
+  bool forward = sp_shard_input_is_forward(w->plan, w->shares.order, w->shares.n, &w->reframed);
+  if (options->ranks) { /* who draw numbers of one order */
+    SP_TRY(options->ranks->broadcast(options->ranks->context, &forward, sizeof forward, err));
+  }
+  if (forward && sp_has_other_workers(options) && (!options->ranks || options->ranks->rank == 0)) {
+    sp_warn(options,
+            "the archive cannot be entered in its middle: every worker reads it from its start up "
+            "to what it scores; 'secondpass convert' writes one that can be");
+  }
+  if (forward) {
     qsort(w->shares.order, w->shares.n, sizeof *w->shares.order, by_index);
   }
   return SP_OK;

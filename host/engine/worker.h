@@ -35,6 +35,10 @@ struct sp_worker {
 static inline const struct sp_score_options *sp_worker_options(const struct sp_worker *w) {
   return w->d->run->settings->options;
 }
+/* One worker alone reads on from shard to shard; several go to their own. */
+static inline bool sp_has_other_workers(const struct sp_score_options *options) {
+  return options->prepare || options->parts > 1 || (options->ranks && options->ranks->count > 1);
+}
 /* Seconds. */
 static inline double sp_worker_lease(const struct sp_worker *w) {
   const double lease = sp_worker_options(w)->lease;

@@ -50,13 +50,22 @@ std::string ReadSome(sp_source *source, size_t n) {
 
 class Reframe : public ::testing::Test {
  protected:
-  sp_status Make(const std::string &from, const std::string &to, bool stop = false) {
+  // A file as it is now, or as the last Make saw it.
+  sp_status Make(const std::string &from, const std::string &to, bool stop = false,
+                 bool look = true) {
+    sp_source *source = nullptr;
+    fs::remove(to);
+    if (look && sp_source_open(from.c_str(), &source, &err_) == SP_OK) {
+      EXPECT_EQ(sp_source_digest(source, &digest_, &err_), SP_OK) << err_.message;
+      sp_source_close(source);
+    }
     sp_reframe_rules rules = {};
     rules.from = from.c_str();
     rules.to = to.c_str();
+    rules.xxh128 = digest_.xxh128;
     rules.stop = [](void *wanted) { return *static_cast<bool *>(wanted); };
     rules.context = &stop;
-    return sp_reframe(&rules, &digest_, &may_go_on_, &err_);
+    return sp_reframe(&rules, &may_go_on_, &err_);
   }
   sp_source *Open(const std::string &path) {
     sp_source *source = nullptr;
@@ -92,18 +101,13 @@ class Reframe : public ::testing::Test {
   sp_error err_ = {};
 };
 
-TEST_F(Reframe, HoldsTheBytesAndTellsTheFilesDigest) {
+TEST_F(Reframe, HoldsTheBytes) {
   const std::string raw = Lines();
   for (const std::string &stored : {raw, Zstd(raw), Gzip(raw), std::string()}) {
     WriteFile(scratch_ / "in", stored);
     ASSERT_EQ(Make(scratch_ / "in", scratch_ / "out"), SP_OK) << err_.message;
-    sp_source *in = Open(scratch_ / "in"), *out = Open(scratch_ / "out");
-    sp_file_digest digest;
+    sp_source *out = Open(scratch_ / "out");
     EXPECT_EQ(ReadSome(out, raw.size() + 1), stored.empty() ? "" : raw);
-    ASSERT_EQ(sp_source_digest(in, &digest, &err_), SP_OK);
-    EXPECT_STREQ(digest.xxh128, digest_.xxh128);
-    EXPECT_EQ(digest.bytes, stored.size());
-    sp_source_close(in);
     sp_source_close(out);
     EXPECT_EQ(sp_test::Run("zstd -q -t " + (scratch_ / "out")).exit_code, 0);
   }
@@ -158,7 +162,25 @@ TEST_F(Reframe, FailuresLeaveNothing) {
   EXPECT_TRUE(may_go_on_);
   EXPECT_EQ(Make(scratch_ / "in", scratch_ / "out", true), SP_EINTERRUPTED);
   EXPECT_FALSE(may_go_on_);
+  WriteFile(scratch_ / "in", Lines() + "more");
+  EXPECT_EQ(Make(scratch_ / "in", scratch_ / "out", false, false), SP_EINPUT);
+  EXPECT_NE(std::string(err_.message).find("changed"), std::string::npos) << err_.message;
   EXPECT_EQ(FilesThere(), 1u);
+}
+
+// Another worker may have made it, and others read it by now.
+TEST_F(Reframe, OneThatIsThereStays) {
+  WriteFile(scratch_ / "in", Lines());
+  ASSERT_EQ(Make(scratch_ / "in", scratch_ / "first"), SP_OK) << err_.message;
+  fs::create_hard_link(scratch_ / "first", scratch_ / "out");
+  sp_reframe_rules rules = {};
+  const std::string from = scratch_ / "in", to = scratch_ / "out";
+  rules.from = from.c_str();
+  rules.to = to.c_str();
+  rules.xxh128 = digest_.xxh128;
+  EXPECT_EQ(sp_reframe(&rules, &may_go_on_, &err_), SP_OK) << err_.message;
+  EXPECT_EQ(fs::hard_link_count(to), 2u);
+  EXPECT_EQ(FilesThere(), 3u);
 }
 
 }  // namespace
