@@ -146,7 +146,7 @@ if $long; then
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
   # What has no threads is left out (so are whole folders: tests/CMakeLists.txt), and what differs in
   # size alone. Who shares what depends on neither kernel set nor type.
-  run_tests tsan -LE 'long|chaos|gpu' -E '^bench|^fuzz|Golden|Reframed|Places[.]|^Device/.*/(built_in|avx512|avx2|baseline)_|LinearTest|avx2_products|^Types/Determinism.(WithoutAnySavings|TheSampleArchive)|^Types/(Determinism|UnderMasks).*/bf16'
+  run_tests tsan -LE 'long|chaos|gpu' -E '^bench|^fuzz|Golden|Reframe|CompareSample|^Mask|PlanDescribed|JsonTest|Resume.*/bf16|Places[.]|^Device/.*/(built_in|avx512|avx2|baseline)_|LinearTest|avx2_products|^Types/Determinism.(WithoutAnySavings|TheSampleArchive)|^Types/(Determinism|UnderMasks).*/bf16'
 
   stage "fuzzing"
   fuzz_all
