@@ -42,8 +42,9 @@ static void check_worker(struct sp_text text) {
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
   check_worker((struct sp_text){(const char *)data, size});
-  char *name = strndup((const char *)data, size);
+  char *name = calloc(size + 1, 1);
   if (name) {
+    memcpy(name, data, size);
     check_name(name);
   }
   free(name);
