@@ -3,7 +3,7 @@
  *
  * The plan's places in such a file count from its first byte, in every run, and are true of both.  Whoever makes
  * the run for many makes RUN/.input-DIGEST.zst before the plan, DIGEST the XXH3-128 of the file; a lost one costs
- * time alone.  Who closes the run, or finds it closed, removes them; nobody else does, nor changes one. */
+ * time alone.  Nobody changes one.  Who closes the run, finds it closed, or fails to make it removes them. */
 #ifndef SP_ENGINE_REFRAMED_H
 #define SP_ENGINE_REFRAMED_H
 
