@@ -31,6 +31,11 @@ size_t sp_double_text(double value, char *out) {
   } else if (value == 0.0 && std::signbit(value)) {
     wide = 4;
     memcpy(out, "-0.0", wide);
+  } else if (std::fabs(value) >= 0x1p63) {
+    /* Many JSON readers take digits alone for an integer, and refuse one of over 64 bits. */
+    char *end = out + SP_DOUBLE_TEXT_MAX - 1;
+    wide = static_cast<size_t>(std::to_chars(out, end, value, std::chars_format::scientific).ptr -
+                               out);
   } else {
     wide = static_cast<size_t>(std::to_chars(out, out + SP_DOUBLE_TEXT_MAX - 1, value).ptr - out);
   }

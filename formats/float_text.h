@@ -16,7 +16,8 @@ size_t sp_float_text(float value, char *out);
 
 #define SP_DOUBLE_TEXT_MAX 32
 
-/* The same of a double, NUL-terminated; `out` has SP_DOUBLE_TEXT_MAX bytes. */
+/* The same of a double, NUL-terminated; `out` has SP_DOUBLE_TEXT_MAX bytes. From 2^63 on in scientific
+ * form, which no reader takes for an integer. */
 size_t sp_double_text(double value, char *out);
 
 /* With that many decimals (at most 9), rounded as printf does, whatever the locale; in scientific form

@@ -6,6 +6,7 @@
 #   --long   also the long tests (chaos, memory), sanitizers, fuzzing, live oracles; at most 75
 #
 # SP_FUZZ_SECONDS=N   how long each fuzzer runs in --long (10)
+# SP_FUZZ_SEED=N      its first random number (1: one tree meets the same inputs again; 0: any)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -68,7 +69,8 @@ fuzz_one() {
     dictionary=("-dict=tests/fuzz/$subject.dict")
   fi
   if ! "build/fuzz/bin/$target" -max_total_time="${SP_FUZZ_SECONDS:-10}" -timeout=20 \
-    -rss_limit_mb=3072 -artifact_prefix="build/fuzz/found/$subject-" "${dictionary[@]}" \
+    -seed="${SP_FUZZ_SEED:-1}" -rss_limit_mb=3072 \
+    -artifact_prefix="build/fuzz/found/$subject-" "${dictionary[@]}" \
     "build/fuzz/found/$subject" "tests/fuzz/corpus/$subject" >"build/fuzz/$subject.log" 2>&1; then
     tail -n 60 "build/fuzz/$subject.log"
     echo "fuzz: $target failed"

@@ -92,6 +92,17 @@ TEST_F(History, TheTextOfALine) {
   EXPECT_TRUE(std::isnan(again.numbers[1].value));
 }
 
+// Digits alone would be an integer of over 64 bits, which the reader refuses.
+TEST_F(History, NumbersBeyondEveryIntegerAreReadAgain) {
+  for (double value : {0x1p63, -0x1p63, 0x1p64, 1000000000001874340993.0, 1.5e300, 0x1p62}) {
+    sp_history_line line = LineOf(value), again;
+    std::string text = TextOf(line);
+    ASSERT_EQ(sp_history_parse({text.data(), text.size()}, &again, &err_), SP_OK)
+        << err_.message << ": " << text;
+    EXPECT_EQ(again.numbers[0].value, value);
+  }
+}
+
 TEST_F(History, NoFileIsNoHistory) {
   ASSERT_EQ(Read(7), SP_OK);
   EXPECT_EQ(history_.n, 0u);
