@@ -8,6 +8,7 @@
 #include "checked.h"
 #include "run_files.h"
 #include "run_manifest.h"
+#include "run_plan.h"
 #include "shard.h"
 
 /* One shard of a run and when it was done. */
@@ -58,8 +59,7 @@ static enum sp_status add_intervals(struct done *done, size_t n, struct pairs *p
   return SP_OK;
 }
 
-static enum sp_status read_sizes(const char *run, size_t *shards, size_t *shard_utts,
-                                 struct sp_error *err) {
+static enum sp_status count_shards(const char *run, size_t *shards, struct sp_error *err) {
   json_t *manifest;
   bool found;
   SP_TRY(sp_run_manifest_read(run, &manifest, &found, err));
@@ -68,32 +68,30 @@ static enum sp_status read_sizes(const char *run, size_t *shards, size_t *shard_
   }
   const json_t *identity = json_object_get(manifest, "identity");
   *shards = (size_t)json_integer_value(json_object_get(identity, "shards"));
-  *shard_utts = (size_t)json_integer_value(json_object_get(identity, "shard_utts"));
   json_decref(manifest);
   return SP_OK;
 }
 
-static enum sp_status add_run(const struct sim_lists *lists, const char *run, struct pairs *pairs,
-                              struct sp_error *err) {
-  size_t shards = 0, shard_utts = 0, n;
-  struct sp_plan_shard *made;
-  SP_TRY(read_sizes(run, &shards, &shard_utts, err));
-  SP_TRY(sim_shards_make(lists, 0, 0, &shard_utts, &made, &n, err));
+static enum sp_status add_run(const char *run, struct pairs *pairs, struct sp_error *err) {
+  size_t n = 0;
+  bool found;
+  struct sp_plan_shard *plan = NULL;
+  SP_TRY(count_shards(run, &n, err));
+  SP_TRY(sp_run_plan_read(run, n, &plan, &found, err));
+  if (!found) {
+    return sp_fail(err, SP_EUSAGE, "%s has no plan, which tells what its shards cost", run);
+  }
   struct done *done = calloc(n + 1, sizeof *done);
   enum sp_status status = done ? SP_OK : sp_fail_memory(err, n * sizeof *done);
-  if (status == SP_OK && n != shards) {
-    status = sp_fail(err, SP_EUSAGE, "%s has %zu shards; of these lists it would have %zu", run,
-                     shards, n);
-  }
   for (size_t s = 0; s < n && status == SP_OK; s++) {
-    done[s].flops = made[s].cost;
+    done[s].flops = plan[s].cost;
     status = marker_time(run, s, n, &done[s].at, err);
   }
   if (status == SP_OK) {
     status = add_intervals(done, n, pairs, err);
   }
   free(done);
-  free(made);
+  free(plan);
   return status;
 }
 
@@ -134,12 +132,12 @@ enum sp_status sim_fit_pairs(const double *flops, const double *seconds, size_t 
   return SP_OK;
 }
 
-enum sp_status sim_fit_runs(const struct sim_lists *lists, const char *const *runs, size_t n_runs,
-                            struct sim_fit *out, struct sp_error *err) {
+enum sp_status sim_fit_runs(const char *const *runs, size_t n_runs, struct sim_fit *out,
+                            struct sp_error *err) {
   struct pairs pairs = {0};
   enum sp_status status = SP_OK;
   for (size_t i = 0; i < n_runs && status == SP_OK; i++) {
-    status = add_run(lists, runs[i], &pairs, err);
+    status = add_run(runs[i], &pairs, err);
   }
   if (status == SP_OK) {
     status = sim_fit_pairs(pairs.flops, pairs.seconds, pairs.n, out, err);

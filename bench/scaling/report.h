@@ -5,9 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "fit.h"
 #include "simulator.h"
-#include "storage.h"
 
 /* One simulated run beside what it was of. */
 struct sim_row {

@@ -9,8 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "costs.h"
+#include "fit.h"
 #include "mix.h"
 #include "report.h"
+#include "storage.h"
 
 enum { most_values = 32 };
 
@@ -27,7 +30,7 @@ struct choices {
   double device_flops, shard_seconds, jitter; /* of one device */
   double ticket_latency, ticket_service;
   double slow_share, slow_speed; /* stragglers */
-  double mtbf_hours, restart, lease, launch;
+  double mtbf_hours, failures, restart, lease, launch;
   double read_bandwidth, client_bandwidth, model_bytes, broadcast_bandwidth; /* cold cache */
   double validate_rate; /* hypotheses a second */
   double workers_per_node;
@@ -76,6 +79,7 @@ static const struct flag {
     FLAG("slow-share", slow_share, "trouble: share of the devices that are slow"),
     FLAG("slow-speed", slow_speed, "trouble: their speed, 1 is nominal"),
     FLAG("mtbf-hours", mtbf_hours, "trouble: mean hours of a worker between failures"),
+    FLAG("failures", failures, "trouble: so many, evenly over the run; 0: by --mtbf-hours"),
     FLAG("restart", restart, "seconds until a dead worker, or job, is started again"),
     FLAG("lease", lease, "seconds, as --lease of score"),
     FLAG("launch", launch,
@@ -105,7 +109,8 @@ static void print_help(void) {
       "'model'\n"
       "  --hyps N,..          hypotheses of the corpora (1e9); 0: the lists themselves\n"
       "  --workers N,..       (1,8,64,256,1024,4096)\n"
-      "  --fit RUN            speed from a run of the lists; may come several times\n"
+      "  --fit RUN            speed from a run of one process and this model; may come several "
+      "times\n"
       "  --directory DIR      measures the calls there instead of assuming a network file system\n"
       "  --json FILE          everything, too\n");
   for (int i = 0; i < n_flags; i++) {
@@ -192,6 +197,7 @@ static enum sp_status check(const struct choices *c, int operands, struct sp_err
                {"slow-speed over 0", !(c->slow_speed > 0)},
                {"slow-share of at most 1", !(c->slow_share <= 1)},
                {"mtbf-hours over 0", !(c->mtbf_hours > 0)},
+               {"failures of at most a million", !(c->failures <= 1e6)},
                {"lease over 0", !(c->lease > 0)},
                {"validate-rate over 0", !(c->validate_rate > 0)},
                {"a bandwidth over 0",
@@ -299,11 +305,15 @@ static enum sp_status make_slow(const struct choices *c, struct sim_rules *rules
 }
 
 /* Failures of all workers together are a Poisson process; they go on for ten times the ideal time and an
- * hour, longer than any run that gets anywhere. */
+ * hour, longer than any run that gets anywhere. Or they are as many as was asked for, at even times. */
 static enum sp_status make_deaths(const struct choices *c, double ideal, struct sim_rules *rules,
                                   struct sim_death **deaths, struct sp_error *err) {
-  double gap = c->mtbf_hours * 3600 / (double)rules->workers;
-  double until = 10 * ideal / (double)rules->workers + 3600, at = 0;
+  const bool counted = c->failures >= 1;
+  const double run = c->launch + ideal / (double)rules->workers;
+  const double gap =
+      counted ? run / (c->failures + 1) : c->mtbf_hours * 3600 / (double)rules->workers;
+  const double until = counted ? run - gap / 2 : 10 * run + 3600;
+  double at = 0;
   size_t room = (size_t)(2 * until / gap) + 64;
   uint64_t state = (uint64_t)c->seed * 0x9e3779b97f4a7c15u + 7;
   *deaths = calloc(room, sizeof **deaths);
@@ -311,7 +321,8 @@ static enum sp_status make_deaths(const struct choices *c, double ideal, struct 
     return sp_fail_memory(err, room * sizeof **deaths);
   }
   while (rules->n_deaths < room) {
-    at -= gap * log(1 - sp_unit64(sp_mix64(state++)));
+    double draw = sp_unit64(sp_mix64(state++));
+    at += counted ? gap : -gap * log(1 - draw);
     if (at > until) {
       break;
     }
@@ -444,7 +455,7 @@ static enum sp_status learn(struct corpus *corpus, struct sp_error *err) {
   if (c->directory) {
     SP_TRY(sim_calls_measure(c->directory, (size_t)c->clients, &corpus->calls, err));
   }
-  return c->n_runs ? sim_fit_runs(corpus->lists, c->runs, c->n_runs, &corpus->fit, err) : SP_OK;
+  return c->n_runs ? sim_fit_runs(c->runs, c->n_runs, &corpus->fit, err) : SP_OK;
 }
 
 static enum sp_status write_json(const struct corpus *corpus, json_t *rows, struct sp_error *err) {

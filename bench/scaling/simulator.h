@@ -13,10 +13,11 @@
  *            starts again after `restart` on the same hosts, where the dead are known at once.
  * Parts      a worker that dies starts again alone, with its part; claims that it held are taken over when
  *            they were seen for `lease` without a beat.
- *            One whose part is done helps others as help_parts.c does: a list of the claims, then parts at work
- *            in an order that it draws, each probed from the end of its share (shares.h).  A round takes what one part
- *            has; after one that took nothing the worker ends, with another list of the claims, and of the run
- *            when few are left (run_worker.c). Near its end, or helped, a worker has `end_depth` in flight.
+ *            One whose part is done helps others as help_parts.c does: a list of the claims, then parts at work,
+ *            or dead for a lease, in an order that it draws, each probed from the end of its share (shares.h).  A round
+ *            takes what one part has; after one that took nothing the worker finishes what it has and ends, with
+ *            another list of the claims, and of the run when few are left (run_worker.c); the last at work waits for
+ *            the leases of the dead. Near its end, or helped, a worker has `end_depth` in flight.
  * Own share  as parts with --own-share: a worker whose part is done ends.
  * Times are seconds. The same rules give the same result, on every machine. */
 #ifndef SP_BENCH_SIMULATOR_H

@@ -18,6 +18,7 @@ struct sim_shard {
 struct sim_worker {
   uint32_t life;
   bool up, taking, scoring, looking;
+  bool drains; /* found nothing, and finishes what it has */
   size_t slots;    /* free ones of `depth` */
   uint32_t *queue; /* (depth) a ring: shards whose input is there */
   size_t first, queued;
@@ -26,6 +27,9 @@ struct sim_worker {
   bool ended;
   size_t own_held;        /* of its own share, under work here .. */
   size_t share_held;      /* .. and anywhere */
+  double died_at;         /* it, or the one before it .. */
+  size_t died_held;       /* .. with so many of its own share, that nobody has taken over .. */
+  size_t died_front;      /* .. from this place of it on */
   struct sp_shares other; /* what is left of the share of the part that it helps */
   uint64_t salt, rounds;
   bool took; /* in this round */
@@ -59,6 +63,9 @@ SP_MUST_CHECK enum sp_status sim_post(struct sim *sim, double at, enum sim_event
                                       size_t w, size_t s);
 
 /* ---- simulator_take.c ---- */
+
+/* What is under work of a part's share begins here; what its worker has done is before it. */
+size_t sim_front_of(const struct sim *sim, size_t part);
 
 /* Begins to take one where the worker can: it is up, takes none yet, and has a free slot. */
 SP_MUST_CHECK enum sp_status sim_take(struct sim *sim, size_t w);

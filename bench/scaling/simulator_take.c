@@ -29,10 +29,17 @@ static bool is_of_share(const struct sim *sim, size_t w, uint32_t s) {
   return sim->part && sim->part[s] == w;
 }
 
+static bool is_gone(const struct sim *sim, const struct sim_shard *shard) {
+  return shard->state == SHARD_HELD && sim->workers[shard->worker].life != shard->life;
+}
+
 static void hold(struct sim *sim, size_t w, uint32_t s) {
-  if (sim->shards[s].state != SHARD_HELD) {
+  const struct sim_shard *shard = &sim->shards[s];
+  if (shard->state != SHARD_HELD) {
     sim->held++;
     sim->workers[sim->part ? sim->part[s] : w].share_held++;
+  } else if (is_gone(sim, shard) && is_of_share(sim, shard->worker, s)) {
+    sim->workers[shard->worker].died_held--;
   }
   sim->shards[s] = (struct sim_shard){SHARD_HELD, (uint32_t)w, sim->workers[w].life};
   sim->workers[w].own_held += is_of_share(sim, w, s);
@@ -56,7 +63,7 @@ enum sp_status sim_on_drawn(struct sim *sim, size_t w, uint32_t s) {
 /* Whether worker w may have shard s: free, or held by a process that has been silent for a lease. */
 static bool may_claim(struct sim *sim, struct sim_worker *worker, uint32_t s, bool *gone) {
   const struct sim_shard *shard = &sim->shards[s];
-  *gone = shard->state == SHARD_HELD && sim->workers[shard->worker].life != shard->life;
+  *gone = is_gone(sim, shard);
   if (*gone && worker->seen < 0) {
     worker->seen = sim->now;
   }
@@ -69,19 +76,27 @@ static enum sp_status claim(struct sim *sim, size_t w, uint32_t s) {
   return sim_on_drawn(sim, w, s);
 }
 
-/* What is under work of a part's share begins here; what its worker has done is before it. */
-static size_t front_of(const struct sim *sim, size_t part) {
+size_t sim_front_of(const struct sim *sim, size_t part) {
   const struct sim_worker *owner = &sim->workers[part];
+  if (!owner->up) {
+    return owner->died_front;
+  }
   return owner->cursor - sp_min_size(owner->own_held, owner->cursor - sim->share[part]);
+}
+
+/* Others know that it is dead. */
+static bool has_died(const struct sim *sim, const struct sim_worker *worker) {
+  return !worker->up && worker->died_held > 0 && sim->now - worker->died_at >= sim->rules->lease;
 }
 
 static bool may_be_open(const struct sim *sim, size_t part) {
   const struct sim_worker *owner = &sim->workers[part];
-  return owner->up && owner->own_held > 0 &&
-         sim->share[part + 1] - front_of(sim, part) > owner->share_held;
+  return has_died(sim, owner) ||
+         (owner->up && owner->own_held > 0 &&
+          sim->share[part + 1] - sim_front_of(sim, part) > owner->share_held);
 }
 
-/* One list of the claims: the live part of them that a worker with this salt visits first, of those with a
+/* One list of the claims: the part at work, or dead, of them that a worker with this salt visits first, of those with a
  * draw above *after. False: none. */
 static bool next_part(const struct sim *sim, size_t w, uint64_t *after, size_t *part) {
   bool found = false;
@@ -98,6 +113,11 @@ static bool next_part(const struct sim *sim, size_t w, uint64_t *after, size_t *
   return found;
 }
 
+/* Its worker has been dead for long enough. */
+static bool is_left(const struct sim *sim, const struct sim_shard *shard) {
+  return is_gone(sim, shard) && sim->now - sim->workers[shard->worker].died_at >= sim->rules->lease;
+}
+
 /* As help_parts.c: from the end on, farther with each step, and once more; what is looked at leaves the copy of
  * the share. */
 static bool probe(struct sim *sim, struct sim_worker *worker, size_t *calls, uint32_t *found) {
@@ -107,10 +127,10 @@ static bool probe(struct sim *sim, struct sim_worker *worker, size_t *calls, uin
     size_t at;
     for (unsigned step = 0; sp_shares_probe(share->n, step, worker->salt, &at); step++) {
       uint32_t s = share->order[at];
-      enum sim_shard_state state = sim->shards[s].state;
+      const struct sim_shard *shard = &sim->shards[s];
       memmove(share->order + at, share->order + at + 1, (--share->n - at) * sizeof *share->order);
-      *calls += state == SHARD_HELD ? calls_of_held : 1;
-      if (state == SHARD_OPEN) {
+      *calls += shard->state == SHARD_HELD ? calls_of_held : 1;
+      if (shard->state == SHARD_OPEN || is_left(sim, shard)) {
         *found = s;
         return true;
       }
@@ -120,7 +140,7 @@ static bool probe(struct sim *sim, struct sim_worker *worker, size_t *calls, uin
 }
 
 static enum sp_status copy_share(struct sim *sim, struct sim_worker *worker, size_t part) {
-  size_t first = front_of(sim, part);
+  size_t first = sim_front_of(sim, part);
   size_t n = sim->share[part + 1] - first;
   uint32_t *order = realloc(worker->other.order, (n + 1) * sizeof *order);
   if (!order) {
@@ -179,11 +199,68 @@ static bool has_enough(const struct sim *sim, const struct sim_worker *worker) {
   return rules->way == SIM_PARTS && rules->depth - worker->slots >= rules->end_depth;
 }
 
+static bool others_work(const struct sim *sim, size_t w) {
+  for (size_t o = 0; o < sim->rules->workers; o++) {
+    const struct sim_worker *other = &sim->workers[o];
+    if (o != w && other->up && other->slots < sim->rules->depth) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* When what the last of the dead held may be taken over; false: nothing is held by one that has just died. */
+static bool await_silent(const struct sim *sim, double *until) {
+  *until = 0;
+  for (size_t o = 0; o < sim->rules->workers; o++) {
+    const struct sim_worker *other = &sim->workers[o];
+    if (!other->up && other->died_held > 0) {
+      *until = fmax(*until, other->died_at + sim->rules->lease);
+    }
+  }
+  return *until > sim->now;
+}
+
+/* There is nothing left to take. The last waits for those that died. */
+static enum sp_status end(struct sim *sim, size_t w) {
+  struct sim_worker *worker = &sim->workers[w];
+  double until;
+  worker->drains = true;
+  if (worker->slots < sim->rules->depth || worker->looking) {
+    return SP_OK;
+  }
+  if (sim->rules->way == SIM_PARTS && !others_work(sim, w) && await_silent(sim, &until)) {
+    worker->looking = true;
+    return sim_post(sim, until, SIM_LOOK, w, 0);
+  }
+  worker->ended = true;
+  look_around(sim);
+  return SP_OK;
+}
+
+static enum sp_status take_other(struct sim *sim, size_t w, uint32_t s, size_t calls) {
+  struct sim_worker *worker = &sim->workers[w];
+  double searched = sim_call(sim, &sim->result->directory, &sim->rules->look, calls) - sim->now;
+  worker->taking = true;
+  worker->slots--;
+  sim->result->helped++;
+  sim->result->taken_over += is_gone(sim, &sim->shards[s]);
+  hold(sim, w, s);
+  return sim_post(sim, searched + sim_call(sim, &sim->result->directory, &sim->rules->claim, 1),
+                  SIM_TAKEN, w, s);
+}
+
 static enum sp_status help(struct sim *sim, size_t w) {
   struct sim_worker *worker = &sim->workers[w];
   size_t calls = 0;
   uint32_t s = 0;
   bool found = false;
+  if (worker->ended) {
+    return SP_OK;
+  }
+  if (worker->drains) {
+    return end(sim, w);
+  }
   if (sim->rules->way == SIM_PARTS) {
     if (has_enough(sim, worker)) {
       return SP_OK; /* again when one is published */
@@ -191,21 +268,14 @@ static enum sp_status help(struct sim *sim, size_t w) {
     SP_TRY(find_other(sim, w, &calls, &s, &found));
   }
   if (found) {
-    double searched = sim_call(sim, &sim->result->directory, &sim->rules->look, calls) - sim->now;
-    worker->taking = true;
-    worker->slots--;
-    sim->result->helped++;
-    hold(sim, w, s);
-    return sim_post(sim, searched + sim_call(sim, &sim->result->directory, &sim->rules->claim, 1),
-                    SIM_TAKEN, w, s);
+    return take_other(sim, w, s, calls);
   }
-  if (worker->held > 0 && !worker->looking) {
+  if (worker->held == 0) {
+    return end(sim, w);
+  }
+  if (!worker->looking) {
     worker->looking = true;
     return sim_post(sim, sim->now + fmin(5, sim->rules->lease / 4), SIM_LOOK, w, 0);
-  }
-  if (worker->held == 0 && !worker->ended) {
-    worker->ended = true;
-    look_around(sim);
   }
   return SP_OK;
 }

@@ -1,6 +1,7 @@
 /* simulator_worker.c - what happens to workers: they start, score, publish, beat and die. */
 #include <stdlib.h>
 
+#include "checked.h"
 #include "mix.h"
 #include "simulator_state.h"
 
@@ -75,7 +76,7 @@ static enum sp_status on_ready(struct sim *sim, size_t w) {
 
 static enum sp_status on_look(struct sim *sim, size_t w) {
   struct sim_worker *worker = &sim->workers[w];
-  worker->looking = false;
+  worker->looking = worker->drains = false;
   worker->held = 0;
   worker->cursor = sim->share[w];
   return sim_take(sim, w);
@@ -84,17 +85,22 @@ static enum sp_status on_look(struct sim *sim, size_t w) {
 /* What the process had is lost; its claims stay. */
 static void die(struct sim *sim, size_t w) {
   struct sim_worker *worker = &sim->workers[w];
+  size_t front = sim->share ? sim_front_of(sim, w) : 0;
   struct sim_result *r = sim->result;
   double half = worker->scoring ? sim->now - worker->scoring_since : 0;
   r->lost += worker->unpublished + half;
   r->lost_shards += worker->unpublished_shards + worker->scoring;
   free(worker->other.order);
-  *worker = (struct sim_worker){.life = worker->life + 1,
-                                .share_held = worker->share_held,
-                                .queue = worker->queue,
-                                .cursor = sim->share ? sim->share[w] : 0,
-                                .seen = -1,
-                                .last_scored = worker->last_scored};
+  *worker = (struct sim_worker){
+      .life = worker->life + 1,
+      .died_at = sim->now,
+      .died_held = worker->died_held + worker->own_held,
+      .died_front = worker->died_held ? sp_min_size(front, worker->died_front) : front,
+      .share_held = worker->share_held,
+      .queue = worker->queue,
+      .cursor = sim->share ? sim->share[w] : 0,
+      .seen = -1,
+      .last_scored = worker->last_scored};
 }
 
 static bool has_work(const struct sim *sim, size_t w) {

@@ -1,10 +1,13 @@
 // fit_test.cc - speeds told from times, costs from lists, and the program itself.
 #include "fit.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <vector>
 
+#include "costs.h"
 #include "scratch.h"
 
 namespace {
@@ -106,6 +109,30 @@ TEST_F(Program, MeasuresADirectory) {
   EXPECT_EQ(ran.exit_code, 0) << ran.output;
   EXPECT_NE(ran.output.find("measured"), std::string::npos);
   EXPECT_EQ(Simulate("--directory " + (scratch_ / "absent")).exit_code, 6);
+}
+
+// Two runs of eight shards each of other sizes, a second an utterance: fourteen intervals.
+TEST_F(Program, TakesItsSpeedFromRuns) {
+  std::string fits;
+  for (int utts : {1, 2}) {
+    std::string run = scratch_ / ("run-" + std::to_string(utts));
+    Result ran = sp_test::Run(SP_PROGRAM " score --method cls --threads 1 --limit " +
+                              std::to_string(8 * utts) + " --shard-utts " + std::to_string(utts) +
+                              " --model " SP_SOURCE_DIR "/bench/data/student --out " + run +
+                              " " SP_SOURCE_DIR "/bench/data/dev-clean-200.jsonl.zst");
+    ASSERT_EQ(ran.exit_code, 0) << ran.output;
+    for (int shard = 0; shard < 8; shard++) {
+      std::string marker = run + "/scores-0000" + std::to_string(shard) + "-of-00008.done";
+      timespec at = {1000000000 + shard * utts, 0};
+      const timespec times[2] = {at, at};
+      ASSERT_EQ(utimensat(AT_FDCWD, marker.c_str(), times, 0), 0) << marker;
+    }
+    fits += " --fit " + run;
+  }
+  Result ran = Simulate("--shape model --json " + (scratch_ / "all.json") + fits);
+  ASSERT_EQ(ran.exit_code, 0) << ran.output;
+  EXPECT_NE(ran.output.find("(fitted)"), std::string::npos) << ran.output;
+  EXPECT_NE(ReadFile(scratch_ / "all.json").find("\"fitted_intervals\": 14"), std::string::npos);
 }
 
 TEST_F(Program, SaysWhatIsWrong) {

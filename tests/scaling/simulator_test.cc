@@ -111,6 +111,39 @@ TEST_F(Simulator, AHelperDies) {
   EXPECT_EQ(r.taken_over, 1u);
 }
 
+// Worker 1 dies with its first of two and stays away. Worker 0 is through its own at 20, alone, and waits for
+// the end of the lease: from 25 on it does what the other had left, from the end.
+TEST_F(Simulator, ADeadPartIsHelpedAfterTheLease) {
+  Equal(4);
+  rules_.restart = 1000;
+  deaths_ = {{5, 1}};
+  sim_result r = Run(SIM_PARTS, 2);
+  EXPECT_NEAR(r.seconds, 45, kSame);
+  EXPECT_EQ(r.helped, 2u);
+  EXPECT_EQ(r.taken_over, 1u);
+  EXPECT_NEAR(r.lost, 5, kSame);
+}
+
+// The last at work waits; who ends beside others does not: worker 1 has ended at 10, worker 0 takes the shard at 30.
+TEST_F(Simulator, WhoEndsBesideOthersLeavesTheDeadToThem) {
+  Shards({30, 10, 10});  // dealt 0 | 1 | 2
+  rules_.restart = 1000;
+  deaths_ = {{1, 2}};
+  sim_result r = Run(SIM_PARTS, 3);
+  EXPECT_NEAR(r.seconds, 40, kSame);
+  EXPECT_EQ(r.taken_over, 1u);
+}
+
+// A part that dies again leaves what it held in both lives, sees both claims from 18 on, and has them at 38.
+TEST_F(Simulator, ADeathInTheSecondLife) {
+  Equal(4);
+  deaths_ = {{5, 1}, {15, 1}};
+  sim_result r = Run(SIM_PARTS, 2);
+  EXPECT_EQ(r.lost_shards, 2u);
+  EXPECT_NEAR(r.lost, 5 + 7, kSame);
+  EXPECT_NEAR(r.seconds, 58, kSame);
+}
+
 // Of 12 shards each the slow one has done some 5 when the other three are through; then all share the rest.
 TEST_F(Simulator, ManyHelpers) {
   Equal(48);
