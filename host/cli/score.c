@@ -175,9 +175,12 @@ static void say_parts(const struct sp_score_summary *summary,
     sp_say("%s had been done by others meanwhile, with the same bytes",
            sp_count_of(summary->shards_late, "shard", "shards").text);
   }
-  if (summary->shards_open > 0) {
+  struct sp_phrase open = sp_count_of(summary->shards_open, "shard", "shards");
+  if (summary->shards_open > 0 && options->parts > 0) {
     sp_say("part %s of %s is done; left to other parts: %s of %zu", part_of(options).text,
-           options->out, sp_count_of(summary->shards_open, "shard", "shards").text,
+           options->out, open.text, summary->shards);
+  } else if (summary->shards_open > 0) {
+    sp_say("%s is not complete: other workers have %s of %zu", options->out, open.text,
            summary->shards);
   }
 }

@@ -123,6 +123,34 @@ static enum sp_status look_at_listed(struct sp_worker *w, struct sp_error *err) 
   return status;
 }
 
+static size_t count_cut(const struct sp_worker *w, uint64_t *hyps) {
+  size_t cut = 0;
+  *hyps = 0;
+  for (size_t i = 0; i < w->d->shards; i++) {
+    if (w->d->state[i] == SP_SHARD_CUT) {
+      cut++;
+      *hyps += w->plan[i].hyps;
+    }
+  }
+  return cut;
+}
+
+/* A rank takes what it did not look at for done; what others found cut there is not. */
+static enum sp_status leave_out_cut(struct sp_worker *w, struct sp_error *err) {
+  const struct sp_ranks *ranks = sp_worker_options(w)->ranks;
+  struct sp_score_summary *summary = w->d->run->summary;
+  uint64_t hyps;
+  size_t cut = count_cut(w, &hyps);
+  double all[] = {(double)cut, (double)hyps};
+  if (!ranks) {
+    return SP_OK;
+  }
+  SP_TRY(ranks->sum(ranks->context, all, sizeof all / sizeof *all, err));
+  summary->shards_resumed -= sp_min_size(summary->shards_resumed, (size_t)all[0] - cut);
+  summary->hyps_resumed -= sp_min_size(summary->hyps_resumed, (uint64_t)all[1] - hyps);
+  return SP_OK;
+}
+
 static enum sp_status find_done(struct sp_worker *w, struct sp_error *err) {
   struct sp_score_summary *summary = w->d->run->summary;
   SP_TRY(look_at_listed(w, err));
@@ -134,6 +162,7 @@ static enum sp_status find_done(struct sp_worker *w, struct sp_error *err) {
       count_done(w, shard);
     }
   }
+  SP_TRY(leave_out_cut(w, err));
   w->d->run->progress.hyps_resumed = summary->hyps_resumed;
   return SP_OK;
 }
@@ -436,15 +465,17 @@ enum sp_status sp_worker_take_shards(struct sp_worker *w, struct sp_error *err) 
   return wind_down(w, take_all(w, err), err);
 }
 
-/* Rank 0's list is everybody's. */
+/* Rank 0's list is everybody's; of what is listed, but cut, only the rank knows that looked at it. */
 static enum sp_status any_open(struct sp_worker *w, bool *any, struct sp_error *err) {
   const struct sp_ranks *ranks = sp_worker_options(w)->ranks;
-  size_t open = 0;
+  uint64_t hyps;
+  size_t open = count_cut(w, &hyps);
   if (ranks->rank == 0) {
     SP_TRY(sp_worker_count_open(w, &open, err));
   }
-  SP_TRY(ranks->broadcast(ranks->context, &open, sizeof open, err));
-  *any = open > 0;
+  double all = (double)open;
+  SP_TRY(ranks->sum(ranks->context, &all, 1, err));
+  *any = all > 0;
   return SP_OK;
 }
 

@@ -79,6 +79,29 @@ TEST_F(Ranks, AHalfDoneRunIsGoneOnWith) {
   EXPECT_TRUE(SameFiles(FilesOf(job.out), FilesOf(whole.out)));
 }
 
+// Each rank looks at its part of what is listed as done; whichever finds one cut or lost, it is scored again.
+TEST_F(Ranks, LostAndCutShardsAreMadeAgain) {
+  Job whole = MakeJob("whole"), job = MakeJob("run");
+  ASSERT_EQ(Score(whole).status, SP_OK);
+  for (int shard = 0; shard < 12; shard++) {
+    const std::string path =
+        job.out + "/scores-000" + (shard < 10 ? "0" : "") + std::to_string(shard) + "-of-00024";
+    fs::remove_all(job.out);
+    fs::copy(whole.out, job.out);
+    fs::remove(job.out + "/_SUCCESS");
+    if (shard % 2)
+      fs::remove(path + ".jsonl.zst");
+    else
+      fs::resize_file(path + ".jsonl.zst", 20);
+    for (const Outcome &outcome : Run(job, 3)) {
+      EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+      EXPECT_EQ(outcome.summary.shards_resumed, 23u) << shard;
+      EXPECT_EQ(outcome.summary.shards_open, 0u) << shard;
+    }
+    EXPECT_TRUE(SameFiles(FilesOf(job.out), FilesOf(whole.out))) << shard;
+  }
+}
+
 size_t CountMarkers(const std::string &run) {
   size_t n = 0;
   for (const auto &entry : fs::directory_iterator(run))

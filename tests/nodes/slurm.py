@@ -132,6 +132,7 @@ def mpi(args, slurm):
 PROGRAM = """#!/bin/bash
 trap 'echo USR1; exit 130' USR1
 trap 'echo TERM; exit 130' TERM
+echo "$SRUN_CPUS_PER_TASK $*" >words
 touch ready
 while true; do sleep 0.05; done
 """
@@ -153,7 +154,8 @@ def run_script(script, number, restarts, folder):
     ready.unlink(missing_ok=True)
     env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "SECONDPASS": "program",
            "LAUNCH": "env", "SLURM_JOB_ID": "8", "SLURM_ARRAY_JOB_ID": "8",
-           "SLURM_ARRAY_TASK_ID": "5", "SLURM_RESTART_COUNT": str(restarts), "RESTARTS": "3"}
+           "SLURM_ARRAY_TASK_ID": "5", "SLURM_RESTART_COUNT": str(restarts), "RESTARTS": "3",
+           "SLURM_CPUS_PER_TASK": "6"}
     process = subprocess.Popen(["bash", str(script)], cwd=folder, env=env, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     wait(ready.exists, "the program", 60.0)
@@ -164,7 +166,7 @@ def run_script(script, number, restarts, folder):
 
 
 def turns(args):
-    """Which signal is passed on, and when a job asks for another turn."""
+    """Which signal is passed on, when a job asks for another turn, and what a task has of the node."""
     for name, job, at_term in (("array.sbatch", "8_5", "TERM"), ("mpi.sbatch", "8", "USR1")):
         for number, restarts, passed, again in ((signal.SIGUSR1, 2, "USR1", True),
                                                 (signal.SIGUSR1, 3, "USR1", False),
@@ -172,11 +174,14 @@ def turns(args):
             with tempfile.TemporaryDirectory(prefix="sp-turns-") as folder:
                 output, code = run_script(pathlib.Path(args.scripts).resolve() / name, number,
                                           restarts, pathlib.Path(folder))
+                words = (pathlib.Path(folder) / "words").read_text()
             what = f"{name}, {number.name}, {restarts} restarts: exit {code}:\n{output}"
             expect(code == 130 and output.startswith(passed), what)
             expect((f"scontrol requeue {job}\n" in output) == again, what)
             expect(("RESTARTS" in output) == (restarts == 3), what)
-    print("signals and turns of both scripts are right")
+            expect("--threads 6 " in words, words)
+            expect(words.startswith("6 ") == (name == "mpi.sbatch"), words)
+    print("signals, turns and processors of both scripts are right")
 
 
 def step(args, slurm):
