@@ -31,6 +31,38 @@ static struct sp_plan_shard *marks_of(const struct sp_marks *marks, size_t *at, 
   return first;
 }
 
+/* ---- removing ---- */
+
+struct removal {
+  const char *run;
+  bool unfinished; /* those alone */
+};
+
+static enum sp_status remove_one(void *context, const char *name, struct sp_error *err) {
+  const struct removal *removal = context;
+  struct sp_buf path = {0};
+  (void)err;
+  if (strncmp(name, PREFIX, strlen(PREFIX)) == 0 &&
+      (!removal->unfinished || strstr(name, ".tmp.")) &&
+      sp_run_path(&path, removal->run, name, NULL) == SP_OK) {
+    unlink(path.data);
+  }
+  sp_buf_release(&path);
+  return SP_OK;
+}
+
+static void remove_all(const char *run, bool unfinished) {
+  struct removal removal = {run, unfinished};
+  struct sp_error ignored;
+  if (sp_run_scan(run, remove_one, &removal, &ignored) != SP_OK) {
+    return; /* who finds the run complete tries again */
+  }
+}
+
+void sp_reframed_remove(const char *run) {
+  remove_all(run, false);
+}
+
 /* ---- turning ---- */
 
 /* Tables of scores have no places; directories have others. */
@@ -103,10 +135,14 @@ static bool has(const struct sp_directory *d, const char *name) {
   return there;
 }
 
-/* Who slept through its lease may meet the run made by another. */
+/* Who slept through its lease may meet the run made by another; who died left a file that is as large as the
+ * archive. */
 static enum sp_status make_all(const struct sp_directory *d, struct sp_error *err) {
   const struct sp_marks *marks = &d->scan.marks;
   bool told = false;
+  if (!has(d, SP_RUN_MANIFEST)) {
+    remove_all(d->path, true);
+  }
   for (size_t at = 0, n; at < marks->n && !has(d, SP_RUN_MANIFEST);) {
     const struct sp_plan_shard *mark = marks_of(marks, &at, &n);
     if (sp_shard_input_is_forward(mark, NULL, n, NULL)) {
@@ -196,23 +232,4 @@ enum sp_status sp_reframed_find(const struct sp_directory *d, const struct sp_pl
     }
   }
   return SP_OK;
-}
-
-/* ---- removing ---- */
-
-static enum sp_status remove_one(void *run, const char *name, struct sp_error *err) {
-  struct sp_buf path = {0};
-  (void)err;
-  if (strncmp(name, PREFIX, strlen(PREFIX)) == 0 && sp_run_path(&path, run, name, NULL) == SP_OK) {
-    unlink(path.data);
-  }
-  sp_buf_release(&path);
-  return SP_OK;
-}
-
-void sp_reframed_remove(const char *run) {
-  struct sp_error ignored;
-  if (sp_run_scan(run, remove_one, (void *)run, &ignored) != SP_OK) {
-    return; /* who finds the run complete tries again */
-  }
 }

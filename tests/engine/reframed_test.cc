@@ -40,8 +40,9 @@ class ReframedTest : public ::testing::TestWithParam<const char *> {
  protected:
   void SetUp() override {
     model_ = MakeModel(scratch_ / "model");
-    WriteFile(scratch_ / "small.jsonl", "{\"id\": \"first\", \"hyps\": [{\"text\": \"a b\", "
-                                        "\"score\": -1}]}\n");
+    WriteFile(scratch_ / "small.jsonl",
+              "{\"id\": \"first\", \"hyps\": [{\"text\": \"a b\", "
+              "\"score\": -1}]}\n");
     archives_ = {scratch_ / "small.jsonl", scratch_ / "big"};
     Pack(BigJsonl("u"), "big");
     run_ = scratch_ / "run";
@@ -52,7 +53,8 @@ class ReframedTest : public ::testing::TestWithParam<const char *> {
     WriteFile(plain, lines);
     std::string command = kind == "zst" ? "zstd -q -1 -c " + plain : "gzip -1 -c " + plain;
     if (kind == "frames")  // a small frame, then a large one
-      command = "(head -n 3 " + plain + " | zstd -q -1 -c; tail -n +4 " + plain + " | zstd -q -1 -c)";
+      command =
+          "(head -n 3 " + plain + " | zstd -q -1 -c; tail -n +4 " + plain + " | zstd -q -1 -c)";
     ASSERT_EQ(sp_test::Run("sh -c '" + command + " >" + (scratch_ / name) + "'").exit_code, 0);
   }
   // Bytes that nobody can read, as many as there were.
@@ -135,12 +137,10 @@ TEST_P(ReframedTest, ALostOneCostsTimeAlone) {
   EXPECT_TRUE(SameFiles(FilesOf(run_), whole));
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, ReframedTest, ::testing::Values("zst", "gzip", "frames"),
-                         Name);
+INSTANTIATE_TEST_SUITE_P(Kinds, ReframedTest, ::testing::Values("zst", "gzip", "frames"), Name);
 
 using Reframed = ReframedTest;
-INSTANTIATE_TEST_SUITE_P(One, Reframed, ::testing::Values("zst"),
-                         Name);
+INSTANTIATE_TEST_SUITE_P(One, Reframed, ::testing::Values("zst"), Name);
 
 TEST_P(Reframed, WhatCanBeEnteredIsNot) {
   WriteFile(scratch_ / "big", BigJsonl("u"));
@@ -207,6 +207,16 @@ TEST_P(Reframed, OneLeftInACompleteRunGoes) {
     Do(job);
     EXPECT_EQ(Copies().size(), 0u);
   }
+}
+
+// A maker that was killed left what it had written; the next one begins anew.
+TEST_P(Reframed, AnUnfinishedOneGoesBeforeTheNextIsWritten) {
+  fs::create_directory(run_);
+  const std::string left = run_ + "/.input-0123456789abcdef.zst.tmp.120000000001";
+  WriteFile(left, "cut");
+  Do(Preparer());
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_EQ(Copies().size(), 1u);
 }
 
 TEST_P(Reframed, WhereThereIsNoRoomAllReadTheArchive) {

@@ -1,6 +1,8 @@
 // `score` under mpirun: the bytes of a lone run, one voice, one exit code.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -185,15 +187,17 @@ class RanksStopped : public RanksScore {
 };
 
 TEST_F(RanksStopped, AKilledRankEndsTheJobWhichIsResumed) {
-  // kept apart from its shell, so that the shell can kill it
-  std::string killed = "sh -c \"$SP " + Score("run", shards_) + " & p=\\$!; " +
-                       UntilAShardIsDone() + "kill -KILL \\$p; wait \\$p\"";
-  for (const char *who : {"head", "other"}) {
+  std::string killed = "sh -c \"(" + UntilAShardIsDone() + "kill -KILL \\$\\$) & exec $SP " +
+                       Score("run", shards_) + "\"";
+  char node[256] = "";
+  ASSERT_EQ(gethostname(node, sizeof node - 1), 0);
+  for (const char *who : {"rank 0", "rank 2"}) {
     std::filesystem::remove_all(Path("run"));
     std::string rest = Ranks(2, Score("run", shards_)), one = "-n 1 " + killed;
-    Said said = Mpirun(who[0] == 'h' ? one + " : " + rest : rest + " : " + one);
-    EXPECT_NE(said.code, 0) << who << said.err;
-    EXPECT_NE(said.code, 124) << who << said.err;
+    Said said = Mpirun(who[5] == '0' ? one + " : " + rest : rest + " : " + one);
+    EXPECT_EQ(said.code, 128 + SIGKILL) << who << said.err;
+    EXPECT_NE(said.err.find(who), std::string::npos) << who << said.err;
+    EXPECT_NE(said.err.find(node), std::string::npos) << who << said.err;
     ExpectUnfinishedThenResumedBy(2);
   }
 }
@@ -312,6 +316,32 @@ TEST_F(RanksShare, AGpuWithoutRoomEndsAllRanks) {
   EXPECT_EQ(Times(said.err, "rank 1 of 3 (node "), 1u) << said.err;
   EXPECT_EQ(Times(said.err, "cuda:0: out of memory: "), 1u) << said.err;
   EXPECT_FALSE(std::filesystem::exists(Path("run")));
+}
+
+// Rank 1 loses its GPU 0 after the first shard or two: with another it goes on, without one the job ends by an error
+// and is resumed.
+TEST_F(RanksShare, AGpuLostInARunIsToldWithRankAndNode) {
+  const std::string first = ReadFile(Path("dev.jsonl"));
+  WriteFile(Path("dev.jsonl"), first.substr(0, first.find('\n') + 1));
+  ASSERT_EQ(Mpirun(One(0, 1) + One(1, 1)).code, 0);
+  const std::string lose = "SP_FAKE_CUDA_LOSE=0:" + std::to_string(Count(1, "calls"));
+  WriteFile(Path("dev.jsonl"), Archive(16));
+  for (const char *run : {"alone", "run"})
+    std::filesystem::remove_all(Path(run));
+  ASSERT_EQ(Shell("SP_FAKE_CUDA_DEVICES=1 '" SP_FAKE_BINARY "' " + Score("alone", options_)).code,
+            0);
+  Said said = Mpirun(One(0, 1) + One(1, 2, lose));
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_EQ(Times(said.err, "warning: rank 1 of 2 (node "), 1u) << said.err;
+  EXPECT_EQ(Times(said.err, "cuda:0 failed and is left out"), 1u) << said.err;
+  ExpectSame("run", "alone");
+  std::filesystem::remove_all(Path("run"));
+  said = Mpirun(One(0, 1) + One(1, 1, lose));
+  EXPECT_EQ(said.code, 5) << said.err;
+  EXPECT_EQ(Times(said.err, "secondpass: rank 1 of 2 (node "), 1u) << said.err;
+  EXPECT_GE(Times(said.err, "no device is left (finished shards stay"), 1u) << said.err;
+  ASSERT_EQ(Mpirun(One(0, 1) + One(1, 1)).code, 0);
+  ExpectSame("run", "alone");
 }
 
 TEST_F(RanksShare, OtherGpusAreRefused) {
