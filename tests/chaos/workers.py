@@ -3,7 +3,7 @@ over a directory that shows changes late. Whatever happens, the bytes are those 
 
 usage: workers.py CASE --program secondpass --model DIR --sample ARCHIVE --libraries DIR [--utts N]
                   [--kills N] [--seed N] [--parts 1|4] [--skew] [--hosts] [--delay SECONDS]
-The last line is of `kill` alone. Needs python3; other hosts need the right to make namespaces.
+The last line is of `kill` and `paused` alone. Needs python3; other hosts need the right to make namespaces.
 Each CASE is a function below and a ctest entry."""
 
 import argparse
@@ -171,7 +171,7 @@ def begun(sample, run, worker):
 # ---- cases ----
 
 class Disturbed:
-    """How the workers of `kill` see the world."""
+    """How the workers of `kill` and `paused` see the world."""
 
     def __init__(self, args, folder):
         self.args, self.folder = args, pathlib.Path(folder)
@@ -258,14 +258,17 @@ def finish_late(sample, world, run):
 def paused(args, folder):
     """A worker that sleeps through its lease: it wakes while another works on, or after the run
     was completed; either way it loses quietly."""
-    sample = Sample(args, folder)
+    if args.hosts and not hosts_are_possible():
+        return
+    args.parts = 1
+    sample, world, rng = Sample(args, folder), Disturbed(args, folder), random.Random(args.seed)
     for wakes_late in (False, True):
         run = sample.new_run()
         watch = Watch(run)
-        sleeper = Worker(sample, run, "0/1", lease=2.0)
+        sleeper = world.worker(sample, run, 0, rng)
         shard, (generation, name) = begun(sample, run, sleeper)
         sleeper.send(signal.SIGSTOP)
-        other = Worker(sample, run, "0/1", lease=2.0)
+        other = world.worker(sample, run, 1, rng)
         if wakes_late:
             wait_for(lambda: not other.alive(), "the run to be completed by the other worker")
         else:
@@ -275,6 +278,7 @@ def paused(args, folder):
         sleeper.send(signal.SIGCONT)
         taken = end_all(sample, [sleeper, other], watch)[1]
         expect(taken.get("shards_taken_over", 1) > 0, f"nothing was taken over: {taken}")
+        finish_late(sample, world, run)
         sample.check_complete(run)
 
 
