@@ -116,17 +116,32 @@ def array(args, slurm):
 
 
 def mpi(args, slurm):
-    """Ranks of one job; it gets the signal of the time limit, and starts again."""
-    batch = Batch(args, slurm, 20.0, "mpi.sbatch", f"--ntasks-per-node={cluster.CPUS}")
+    """Ranks of one job: it gets the signal of the time limit and asks for another turn, is requeued
+    by hand, and makes way for a more urgent job."""
+    batch = Batch(args, slurm, 40.0, "mpi.sbatch", f"--ntasks-per-node={cluster.CPUS}")
+    done = 0
+
+    def turn(number):
+        """Once it is at work in this turn."""
+        wait(lambda: batch.running() and batch.restarts(0) == number and
+             len(list(batch.run.glob("*.done"))) > done, f"ranks at work in turn {number}")
+        return len(list(batch.run.glob("*.done")))
+
     try:
-        wait(lambda: batch.running() and batch.some_done(), "ranks at work")
+        done = turn(0)
         command("scancel", "--signal=USR1", "--batch", batch.job)
-        wait(lambda: batch.restarts(0) == 1, "the job to start again")
+        done = turn(1)
+        command("scontrol", "requeue", batch.job)
+        done = turn(2)
+        urgent = slurm.submit("--partition=urgent", f"--ntasks={cluster.CPUS}", "--chdir",
+                              batch.folder, "--output=urgent.log", "--wrap", "sleep 1")
+        wait(lambda: batch.restarts(0) == 3, "the job to make way for the urgent one")
         expect(not (batch.run / "_SUCCESS").exists(), "the run was over before it was disturbed")
+        wait(lambda: slurm.tasks(urgent)[0]["JobState"] == "COMPLETED", "the urgent job")
         batch.finish()
     except Failure as failure:
         raise Failure(f"{failure}\n{batch.logs()}\n{slurm.logs()}")
-    print(f"{cluster.CPUS} ranks, signalled and requeued")
+    print(f"{cluster.CPUS} ranks, signalled, requeued and preempted")
 
 
 PROGRAM = """#!/bin/bash
