@@ -140,7 +140,7 @@ if $long; then
   # Kills are of processes; that bits do not depend on the batch, threads or savings is told by release
   # builds, and minutes a kernel set or type here, where one of each goes every way; so do goldens. Of
   # CUDA calls that fail every fourth does here.
-  run_tests asan -LE 'long|gpu' -E '^bench|chaos.(workers|kill|two|identity|train_kill|train_two)|avx2_products|TortureTest.*/[1-3]|GoldenScores.*/cpu_(built|avx|base)|LinearTest.(RowsDoNotDependOnTheBatch|OpenMpThreadsChangeNothing)/(built_in|avx512|avx2|baseline)_|^Types/(Determinism.*/bf16|UnderMasks)|^Models/Nodes.*bf16'
+  run_tests asan -LE 'long|gpu' -E '^bench|LargeRun|chaos.(workers|kill|two|identity|train_kill|train_two)|avx2_products|TortureTest.*/[1-3]|GoldenScores.*/cpu_(built|avx|base)|LinearTest.(RowsDoNotDependOnTheBatch|OpenMpThreadsChangeNothing)/(built_in|avx512|avx2|baseline)_|^Types/(Determinism.*/bf16|UnderMasks)|^Models/Nodes.*bf16'
 
   stage "thread sanitizer: build"
   build tsan
@@ -149,7 +149,7 @@ if $long; then
   export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
   # What has no threads is left out (so are whole folders: tests/CMakeLists.txt), and what differs in
   # size alone. Who shares what depends on neither kernel set nor type.
-  run_tests tsan -LE 'long|chaos|gpu' -E '^bench|^fuzz|Golden|Reframe|CompareSample|^Mask|PlanDescribed|JsonTest|Resume.*/bf16|Places[.]|^Device/.*/(built_in|avx512|avx2|baseline)_|LinearTest|avx2_products|^Types/(Determinism.*/bf16|UnderMasks)|Determinism.(WithoutAnySavings|TheSampleArchive)|ScoreTest|AnArchiveOfManyUnits'
+  run_tests tsan -LE 'long|chaos|gpu' -E '^bench|^fuzz|Golden|Reframe|LargeRun|CompareSample|^Mask|PlanDescribed|JsonTest|Resume.*/bf16|Places[.]|^Device/.*/(built_in|avx512|avx2|baseline)_|LinearTest|avx2_products|^Types/(Determinism.*/bf16|UnderMasks)|Determinism.(WithoutAnySavings|TheSampleArchive)|ScoreTest|AnArchiveOfManyUnits'
 
   stage "fuzzing"
   fuzz_all

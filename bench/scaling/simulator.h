@@ -16,7 +16,7 @@
  *            One whose part is done helps others as help_parts.c does: a list of the claims, then parts at work,
  *            or dead for a lease, in an order that it draws, each probed from the end of its share (shares.h).  A round
  *            takes what one part has; after one that took nothing the worker finishes what it has and ends, with
- *            another list of the claims, and of the run when few are left (run_worker.c); the last at work waits for
+ *            more lists of the claims when few are left, and of the run when none is (close_run.c); the last at work waits for
  *            the leases of the dead. Near its end, or helped, a worker has `end_depth` in flight.
  * Own share  as parts with --own-share: a worker whose part is done ends.
  * Times are seconds. The same rules give the same result, on every machine. */

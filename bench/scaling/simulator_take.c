@@ -177,17 +177,22 @@ static enum sp_status find_other(struct sim *sim, size_t w, size_t *calls, uint3
   return SP_OK;
 }
 
-/* What a worker that ends asks: the claims; and where few are left, the list of the run. */
+/* What a worker that ends asks (close_run.c): the claims, once and again while few are left; and of who may be the last
+ * the list of the run. */
 static void look_around(struct sim *sim) {
-  enum { few = 64, looks = 8, calls_of_visit = 12 };
+  enum { few = 64, looks = 8, calls_of_visit = 12, polls = 10, large_run = 1024 };
+  struct sim_station *directory = &sim->result->directory;
+  const size_t names = sim->held + sim->rules->workers;
   if (sim->rules->way ==
       SIM_OWN_SHARE) { /* one that helps has just listed them, and visited one more part */
-    sim_call(sim, &sim->result->directory, &sim->rules->name, sim->held + sim->rules->workers);
+    sim_call(sim, directory, &sim->rules->name, names);
   } else {
-    sim_call(sim, &sim->result->directory, &sim->rules->look, calls_of_visit);
+    sim_call(sim, directory, &sim->rules->look, calls_of_visit);
   }
   if (sim->held > few) {
-    sim_call(sim, &sim->result->directory, &sim->rules->look, looks);
+    sim_call(sim, directory, &sim->rules->look, looks);
+  } else if (sim->held > 0 && sim->rules->n_shards > large_run) {
+    sim_call(sim, directory, &sim->rules->name, polls * names);
   } else {
     sim_list(sim);
   }

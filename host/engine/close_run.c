@@ -77,23 +77,44 @@ static enum sp_status count_again(struct sp_worker *w, struct sp_error *err) {
   return count_open(w, err);
 }
 
-/* Few shards that are still open, and under work, may be those of workers that end now: the last to end closes
- * the run. */
-enum sp_status sp_worker_close(struct sp_worker *w, struct sp_error *err) {
-  enum { few = 64 };
-  struct sp_score_summary *summary = w->d->run->summary;
-  const double lease = sp_worker_lease(w);
-  bool many;
-  SP_TRY(find_many(w, few, &many, err));
-  if (many) {
-    return SP_OK;
+/* Waits, for a moment, till nothing is under work; *many: others go on. Names of claims are few. */
+static enum sp_status await_held(struct sp_worker *w, bool *many, struct sp_error *err) {
+  const double lease = sp_worker_lease(w), until = sp_clock_seconds() + lease / 12;
+  double pause = fmin(0.05, lease / 60);
+  SP_TRY(sp_worker_list_held(w, err));
+  while (w->n_held > 0 && sp_clock_seconds() < until && sp_worker_pause(w, pause)) {
+    SP_TRY(sp_worker_list_held(w, err));
+    pause = fmin(1.5 * pause, lease / 60);
   }
-  double until = sp_clock_seconds() + lease / 12, pause = fmin(0.05, lease / 60);
+  return w->n_held > 0 ? sp_worker_others_work(w, many, err) : SP_OK;
+}
+
+/* The same where the names of the run are few, too: there is no need to wait where many are open. */
+static enum sp_status await_few(struct sp_worker *w, size_t few, struct sp_error *err) {
+  const struct sp_score_summary *summary = w->d->run->summary;
+  const double lease = sp_worker_lease(w), until = sp_clock_seconds() + lease / 12;
+  double pause = fmin(0.05, lease / 60);
   SP_TRY(count_again(w, err));
   while (w->n_held > 0 && summary->shards_open > 0 && summary->shards_open <= few &&
          sp_clock_seconds() < until && sp_worker_pause(w, pause)) {
     SP_TRY(count_again(w, err));
     pause = fmin(1.5 * pause, lease / 60);
   }
-  return summary->shards_open == 0 ? close_run(w, err) : SP_OK;
+  return SP_OK;
+}
+
+/* Few shards that are still open, and under work, may be those of workers that end now: the last to end closes
+ * the run. */
+enum sp_status sp_worker_close(struct sp_worker *w, struct sp_error *err) {
+  enum { few = 64, large_run = 1024 };
+  bool many;
+  SP_TRY(find_many(w, few, &many, err));
+  if (!many && w->d->shards > large_run) {
+    SP_TRY(await_held(w, &many, err));
+  }
+  if (many) {
+    return SP_OK;
+  }
+  SP_TRY(await_few(w, few, err));
+  return w->d->run->summary->shards_open == 0 ? close_run(w, err) : SP_OK;
 }

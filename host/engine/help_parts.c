@@ -216,6 +216,11 @@ static enum sp_status look_at_holders(struct sp_worker *w, bool *at_work, bool *
   return SP_OK;
 }
 
+enum sp_status sp_worker_others_work(struct sp_worker *w, bool *at_work, struct sp_error *err) {
+  bool silent, died;
+  return look_at_holders(w, at_work, &silent, &died, err);
+}
+
 enum sp_status sp_worker_await_silent(struct sp_worker *w, bool *again, struct sp_error *err) {
   const double lease = sp_worker_lease(w), now = sp_clock_seconds();
   bool at_work, silent, died;

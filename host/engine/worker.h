@@ -91,6 +91,9 @@ bool sp_worker_may_help(const struct sp_worker *w);
 /* One round among the parts that are at work, or died beside this one; *taken counts shards, 0 where there is nothing to do. */
 SP_MUST_CHECK enum sp_status sp_worker_help(struct sp_worker *w, size_t *taken,
                                             struct sp_error *err);
+/* Whether one of those that had a shard under work when they were listed last is alive, of a few that are asked. */
+SP_MUST_CHECK enum sp_status sp_worker_others_work(struct sp_worker *w, bool *at_work,
+                                                   struct sp_error *err);
 /* After that: whether another round is worth it, as one that fell silent may be known to be gone by then. Waits
  * for that, for a lease and a quarter in all, where no other worker is at work. */
 SP_MUST_CHECK enum sp_status sp_worker_await_silent(struct sp_worker *w, bool *again,

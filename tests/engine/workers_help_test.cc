@@ -88,6 +88,46 @@ TEST_F(Helpers, PartsOfOtherNumbers) {
   EXPECT_TRUE(SameFiles(FilesOf(slow.out), expected));
 }
 
+// Of a run of many names nobody counts what is open who knows that another is at work, and ends after it.
+class LargeRun : public Helpers {
+ protected:
+  void SetUp() override {
+    Helpers::SetUp();
+    WriteFile(scratch_ / "a.jsonl", ToJsonl(MakeArchive(1100)));
+  }
+  Job Part(size_t part, size_t parts) {
+    Job job = Helpers::Part(part, parts);
+    job.methods = "cls";
+    job.shard_utts = 1;
+    return job;
+  }
+};
+
+TEST_F(LargeRun, WhoEndsLastClosesIt) {
+  Job slow = Part(0, 2), quick = Part(1, 2);
+  auto expected = Alone(slow);
+  quick.own_share = true;
+  Outcome other{};
+  slow.on_progress = Meanwhile([&] { other = Score(quick); });
+  Outcome owner = Score(slow);
+  ASSERT_TRUE(met_);
+  EXPECT_EQ(other.status, SP_OK) << other.message;
+  EXPECT_GT(other.summary.shards_open, 500u);
+  EXPECT_LE(other.summary.shards_open, 550u);
+  EXPECT_EQ(owner.status, SP_OK) << owner.message;
+  EXPECT_EQ(owner.summary.shards_open, 0u);
+  EXPECT_TRUE(SameFiles(FilesOf(slow.out), expected));
+}
+
+TEST_F(LargeRun, PartsThatEndTogetherCloseIt) {
+  std::vector<Job> jobs = {Part(0, 3), Part(1, 3), Part(2, 3)};
+  auto expected = Alone(jobs[0]);
+  for (Job &job : jobs)
+    job.lease = 60; /* they wait for each other for 5 s at most */
+  Together(jobs);
+  EXPECT_TRUE(SameFiles(FilesOf(jobs[0].out), expected));
+}
+
 // One that dies while the other is at work: nobody has to start it again.
 TEST_F(Helpers, TheShareOfAPartThatDiesBesideIsDone) {
   Job quick = Part(1, 2), dies = Part(0, 2);
