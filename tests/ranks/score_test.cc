@@ -367,12 +367,14 @@ TEST_F(RanksScore, AStopDuringTheStartIsAnInterruption) {
                       "; exec \"$SP\" " + score + "'";
   std::string second = "-n 1 sh -c 'trap \"\" USR1; until [ -e " + go +
                        " ]; do sleep 0.05; done; exec \"$SP\" " + score + "'";
+  const sp_test::Scratch scratch;
+  const std::string ranks = sp_test::OneApplication(first + " : " + second, scratch);
+  const std::string until = "; do sleep 0.05; kill -0 $p || break; done; ";
   Said said = Shell(std::string(sp_test::MpiEnvironment()) + "export SP; timeout -k 5 100 '" +
-                    SP_MPIEXEC "' " + first + " : " + second + " & p=$!; until [ -e " + pid +
-                    " ]; do sleep 0.05; done; until grep -q secondpass /proc/$(cat " + pid +
-                    ")/comm && grep -q '^SigBlk:.*[2367abef]..$' /proc/$(cat " + pid +
-                    ")/status; do sleep 0.05; done; kill -USR1 $(cat " + pid +
-                    "); sleep 0.2; touch " + go + "; wait $p");
+                    SP_MPIEXEC "' " + ranks + " & p=$!; until [ -e " + pid + " ]" + until +
+                    "until grep -q secondpass /proc/$(cat " + pid +
+                    ")/comm && grep -q '^SigBlk:.*[2367abef]..$' /proc/$(cat " + pid + ")/status" +
+                    until + "kill -USR1 $(cat " + pid + "); sleep 0.2; touch " + go + "; wait $p");
   EXPECT_EQ(said.code, 130) << said.err;
   EXPECT_EQ(Times(said.err, "interrupted before it began; the same command resumes it"), 1u)
       << said.err;
