@@ -8,6 +8,7 @@ codes is done below by the rules of the file."""
 import argparse
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -88,10 +89,16 @@ class Pod:
         env = {entry["name"]: entry["value"] for entry in container["env"]}
         command = [work.program, *words, "--shard-utts", str(work.utts_a_shard), "--lease", "3"]
         self.index, self.life = index, life
+        self.host = f"{job['metadata']['name']}-{index}-{life}"
         self.process = subprocess.Popen(
-            [*AS_HOST, f"{job['metadata']['name']}-{index}-{life}", *command],
+            [*AS_HOST, self.host, *command],
             env={**os.environ, **env, "JOB_COMPLETION_INDEX": str(index)},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def is_at_work(self, run):
+        """A worker's file begins with its host's name, without what ids have no place for."""
+        name = re.sub("[^A-Za-z0-9]", "_", self.host)[:24]
+        return self.process.poll() is None and any(run.glob(f".claims/worker-{name}-*"))
 
     def send(self, number):
         """To the first process of the pod."""
@@ -111,8 +118,14 @@ def job(args, folder):
     (data / "nbest.jsonl.zst").symlink_to(work.archive)
     pods = [Pod(manifest, index, 0, work) for index in range(spec["completions"])]
     run = data / "run"
-    expect(wait_until(lambda: any(run.glob("*.done")), pods[0].process), "the job ended too early")
-    evicted, lost = [pod for pod in pods if pod.process.poll() is None][1:3]
+    at_work = []
+
+    def in_its_middle():
+        at_work[:] = [pod for pod in pods if pod.is_at_work(run)]
+        return any(run.glob("*.done")) and len(at_work) >= 3
+
+    expect(wait_until(in_its_middle, pods[-1].process, 300.0), "the job ended too early")
+    evicted, lost = at_work[1:3]
     evicted.send(signal.SIGTERM)
     lost.process.kill()
     actions, failures = [], 0
