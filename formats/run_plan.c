@@ -254,18 +254,70 @@ static enum sp_status write_lines(struct sp_sink *sink, const struct sp_plan_sha
   return status;
 }
 
+/* existed NULL: replaces what is there. */
+static enum sp_status write_file(const char *path, const struct sp_plan_shard *shards, size_t n,
+                                 bool *existed, struct sp_error *err) {
+  struct sp_sink *sink;
+  SP_TRY(sp_sink_open(path, &sink, err));
+  enum sp_status status = write_lines(sink, shards, n, err);
+  if (status != SP_OK) {
+    sp_sink_discard(sink);
+    return status;
+  }
+  return existed ? sp_sink_close_first(sink, existed, err) : sp_sink_close(sink, err);
+}
+
 enum sp_status sp_run_plan_write(const char *run, const struct sp_plan_shard *shards, size_t n,
                                  struct sp_error *err) {
   struct sp_buf path = {0};
-  struct sp_sink *sink = NULL;
+  enum sp_status status = sp_run_path(&path, run, SP_RUN_PLAN, err);
+  if (status == SP_OK) {
+    status = write_file(path.data, shards, n, NULL, err);
+  }
+  sp_buf_release(&path);
+  return status;
+}
+
+/* ---- a plan that several may write ---- */
+
+struct plan_compare {
+  const struct sp_plan_shard *shards; /* (n) */
+  size_t n, n_read;
+  struct sp_buf own;
+};
+
+static enum sp_status compare_line(void *context, struct sp_text line, struct sp_error *err) {
+  struct plan_compare *with = context;
+  sp_buf_clear(&with->own);
+  if (with->n_read < with->n) {
+    SP_TRY(sp_run_plan_line(&with->shards[with->n_read], with->n_read, &with->own, err));
+  }
+  bool equal = with->own.len == line.len + 1 && memcmp(with->own.data, line.data, line.len) == 0;
+  with->n_read++;
+  return equal ? SP_OK : sp_fail(err, SP_EDAMAGED, "another plan");
+}
+
+/* Whether the file is there with these very lines: compressed by another libzstd they may be other bytes. */
+static bool is_written(const char *path, const struct sp_plan_shard *shards, size_t n) {
+  struct plan_compare with = {.shards = shards, .n = n};
+  bool equal = sp_file_exists(path) &&
+               sp_shard_read(path, compare_line, &with, NULL, NULL) == SP_OK && with.n_read == n;
+  sp_buf_release(&with.own);
+  return equal;
+}
+
+enum sp_status sp_run_plan_publish(const char *run, const struct sp_plan_shard *shards, size_t n,
+                                   struct sp_error *err) {
+  struct sp_buf path = {0};
+  bool existed;
   enum sp_status status;
   SP_TRY_GOTO(sp_run_path(&path, run, SP_RUN_PLAN, err), release);
-  SP_TRY_GOTO(sp_sink_open(path.data, &sink, err), release);
-  status = write_lines(sink, shards, n, err);
-  if (status == SP_OK) {
-    status = sp_sink_close(sink, err);
-  } else {
-    sp_sink_discard(sink);
+  if (is_written(path.data, shards, n)) {
+    goto release;
+  }
+  SP_TRY_GOTO(write_file(path.data, shards, n, &existed, err), release);
+  if (existed && !is_written(path.data, shards, n)) {
+    status = write_file(path.data, shards, n, NULL, err);
   }
 release:
   sp_buf_release(&path);

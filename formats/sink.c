@@ -131,25 +131,37 @@ static void release(struct sp_sink *sink) {
   free(sink);
 }
 
-static enum sp_status publish(struct sp_sink *sink, struct sp_error *err) {
+/* existed NULL: a file of that name is replaced. */
+static enum sp_status publish(struct sp_sink *sink, bool *existed, struct sp_error *err) {
   if (sink->temporary.len == 0) {
     return SP_OK;
   }
   if (fsync(sink->fd) != 0) {
     return sp_fail_errno(err, SP_EIO, "cannot sync %s", sink->temporary.data);
   }
-  SP_TRY(sp_file_rename(sink->temporary.data, sink->path, err));
+  const char *name = sink->temporary.data;
+  SP_TRY(existed ? sp_file_publish(name, sink->path, existed, err)
+                 : sp_file_rename(name, sink->path, err));
   sp_buf_clear(&sink->temporary); /* nothing to remove any more */
   return SP_OK;
 }
 
-enum sp_status sp_sink_close(struct sp_sink *sink, struct sp_error *err) {
+static enum sp_status finish(struct sp_sink *sink, bool *existed, struct sp_error *err) {
   enum sp_status status = write_any(sink, "", 0, true, err);
   if (status == SP_OK) {
-    status = publish(sink, err);
+    status = publish(sink, existed, err);
   }
   sp_sink_discard(sink);
   return status;
+}
+
+enum sp_status sp_sink_close(struct sp_sink *sink, struct sp_error *err) {
+  return finish(sink, NULL, err);
+}
+
+enum sp_status sp_sink_close_first(struct sp_sink *sink, bool *existed, struct sp_error *err) {
+  *existed = false;
+  return finish(sink, existed, err);
 }
 
 void sp_sink_discard(struct sp_sink *sink) {

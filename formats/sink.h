@@ -25,6 +25,9 @@ SP_MUST_CHECK enum sp_status sp_sink_write(struct sp_sink *sink, const void *dat
                                            struct sp_error *err);
 /* Finishes and publishes the file, and frees the sink; on failure nothing of the file stays. */
 SP_MUST_CHECK enum sp_status sp_sink_close(struct sp_sink *sink, struct sp_error *err);
+/* The same where several may make the file and the first one's stays: *existed says that it was there. */
+SP_MUST_CHECK enum sp_status sp_sink_close_first(struct sp_sink *sink, bool *existed,
+                                                 struct sp_error *err);
 /* Removes what was written, and frees. NULL is fine. */
 void sp_sink_discard(struct sp_sink *sink);
 

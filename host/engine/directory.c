@@ -122,34 +122,32 @@ enum sp_status sp_directory_decide(const struct sp_directory *d, json_t *theirs,
                                                   : SP_OK;
 }
 
-/* Room of the marks becomes the plan's. */
-static enum sp_status write_plan(struct sp_directory *d, struct sp_error *err) {
-  struct sp_marks *marks = &d->scan.marks;
-  sp_marks_merge(marks, d->shard_utts);
-  return sp_run_plan_write(d->path, marks->mark, marks->n, err);
-}
-
-/* The plan first: where there is a manifest, there is a plan. */
-static enum sp_status write_both(struct sp_directory *d, struct sp_error *err) {
+static enum sp_status publish_manifest(const struct sp_directory *d, struct sp_error *err) {
   json_t *ours;
   SP_TRY(check_made_or_empty(d->path, err));
-  SP_TRY(write_plan(d, err));
   SP_TRY(sp_directory_manifest(d, &ours, err));
   enum sp_status status = sp_run_manifest_publish(d->path, ours, err);
   json_decref(ours);
   return status;
 }
 
-enum sp_status sp_directory_settle(struct sp_directory *d, bool needs_plan, struct sp_error *err) {
-  json_t *theirs = NULL;
+enum sp_status sp_directory_publish(const struct sp_directory *d, json_t **out,
+                                    struct sp_error *err) {
   bool found;
-  SP_TRY(sp_run_manifest_read(d->path, &theirs, &found, err));
+  SP_TRY(sp_run_manifest_read(d->path, out, &found, err));
   if (!found) {
-    return write_both(d, err);
+    SP_TRY(publish_manifest(d, err));
+    SP_TRY(sp_run_manifest_read(d->path, out, &found, err));
   }
-  enum sp_status status = sp_directory_decide(d, theirs, err);
-  json_decref(theirs);
-  return status == SP_OK && needs_plan ? write_plan(d, err) : status;
+  return found ? SP_OK : sp_fail(err, SP_EDAMAGED, "%s has lost its " SP_RUN_MANIFEST, d->path);
+}
+
+/* Room of the marks becomes the plan's. */
+enum sp_status sp_directory_settle(struct sp_directory *d, json_t *theirs, struct sp_error *err) {
+  struct sp_marks *marks = &d->scan.marks;
+  SP_TRY(sp_directory_decide(d, theirs, err));
+  sp_marks_merge(marks, d->shard_utts);
+  return sp_run_plan_publish(d->path, marks->mark, marks->n, err);
 }
 
 /* ---- shards ---- */

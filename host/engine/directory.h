@@ -53,9 +53,12 @@ SP_MUST_CHECK enum sp_status sp_directory_compare(const struct sp_directory *d, 
 /* The same, and a run that was only prepared is from now on what this command makes of it. */
 SP_MUST_CHECK enum sp_status sp_directory_decide(const struct sp_directory *d, json_t *theirs,
                                                  struct sp_error *err);
-/* After a first pass: decides by the run's manifest, or writes plan and manifest. With `needs_plan` a
- * run without a plan gets one. */
-SP_MUST_CHECK enum sp_status sp_directory_settle(struct sp_directory *d, bool needs_plan,
+/* After a first pass: the run's manifest, which is this command's where there was none; the caller owns it.
+ * Of several the first one's stays, and it comes before the plan: none is written that is not of it. */
+SP_MUST_CHECK enum sp_status sp_directory_publish(const struct sp_directory *d, json_t **out,
+                                                  struct sp_error *err);
+/* Then: decides by it, and gives a run without a plan one. */
+SP_MUST_CHECK enum sp_status sp_directory_settle(struct sp_directory *d, json_t *theirs,
                                                  struct sp_error *err);
 
 uint64_t sp_directory_shard_size(const struct sp_directory *d, size_t shard);

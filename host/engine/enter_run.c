@@ -83,11 +83,26 @@ static enum sp_status decide(struct sp_worker *w, struct sp_error *err) {
   return status;
 }
 
+/* Of a run that another made meanwhile, cut into other shards, the marks make no plan. */
+static enum sp_status settle(struct sp_worker *w, json_t *manifest, struct sp_error *err) {
+  struct sp_directory *d = w->d;
+  const size_t own = d->shard_utts;
+  if (sp_worker_has(w, SP_RUN_PLAN)) {
+    take_sizes(d, manifest);
+  }
+  return d->shard_utts == own ? sp_directory_settle(d, manifest, err)
+                              : sp_directory_decide(d, manifest, err);
+}
+
 /* The first pass, for everybody, where nobody has prepared it. */
 static enum sp_status validate(struct sp_worker *w, struct sp_error *err) {
+  json_t *manifest;
   SP_TRY(sp_directory_scan(w->d, err));
   SP_TRY(sp_reframed_make(w->d, err));
-  return sp_directory_settle(w->d, true, err);
+  SP_TRY(sp_directory_publish(w->d, &manifest, err));
+  enum sp_status status = settle(w, manifest, err);
+  json_decref(manifest);
+  return status;
 }
 
 /* What it found is read back as by any other worker. */

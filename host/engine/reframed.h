@@ -2,7 +2,7 @@
  * small frames that can, so that each of many workers reads only what it scores.
  *
  * The plan's places in such a file count from its first byte, in every run, and are true of both.  Whoever makes
- * the run for many makes RUN/.input-DIGEST.zst before the plan, DIGEST the XXH3-128 of the file; a lost one costs
+ * the run for many makes RUN/.input-DIGEST.zst before run.json, DIGEST the XXH3-128 of the file; a lost one costs
  * time alone.  Nobody changes one.  Who closes the run, finds it closed, or fails to make it removes them. */
 #ifndef SP_ENGINE_REFRAMED_H
 #define SP_ENGINE_REFRAMED_H

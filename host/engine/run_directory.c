@@ -45,6 +45,14 @@ static enum sp_status scan_input(struct alone *a, struct sp_error *err) {
   return SP_OK;
 }
 
+static enum sp_status settle(struct sp_directory *d, struct sp_error *err) {
+  json_t *manifest;
+  SP_TRY(sp_directory_publish(d, &manifest, err));
+  enum sp_status status = sp_directory_settle(d, manifest, err);
+  json_decref(manifest);
+  return status;
+}
+
 /* ---- the second ---- */
 
 static enum sp_status count_done(void *directory, size_t shard, const struct sp_shard_done *done,
@@ -205,7 +213,7 @@ static enum sp_status run_all(struct alone *a, struct sp_error *err) {
   if (!sp_spool_is_needed(d->run->settings->options)) {
     sp_spool_sweep(d->path);
   }
-  SP_TRY(sp_directory_settle(d, false, err));
+  SP_TRY(settle(d, err));
   SP_TRY(sp_run_sweep(d->path, err));
   return score_into(d, err);
 }

@@ -412,6 +412,31 @@ def asleep(args, folder):
         sample.check_complete(run)
 
 
+def overtaken(args, folder):
+    """A worker sleeps while it makes the run, and another goes on: run.json and the plan are those of
+    the first run.json, whoever wakes late; who was told otherwise is refused, and harms nobody."""
+    sample = Sample(args, folder)
+    same, other = str(UTTS_A_SHARD), str(UTTS_A_SHARD + 2)
+    for name, of_sleeper, of_second in (("run.json.tmp.", same, same), ("run.json.tmp.", other, same),
+                                        ("plan.jsonl.zst.tmp.", same, same),
+                                        ("plan.jsonl.zst.tmp.", same, other)):
+        what = f"{name} with {of_sleeper} and {of_second} utterances a shard"
+        run = sample.new_run()
+        sleeper = Worker(sample, run, "0/2", "--shard-utts", of_sleeper, lease=1.0,
+                         env=late_client(args, run, seconds=0, stop=name))
+        wait_for(lambda: is_stopped(sleeper), f"the sync of {name}")
+        second = Worker(sample, run, "0/2", "--shard-utts", of_second, "--own-share", lease=1.0)
+        second.end(0 if of_second == same else 2)
+        made = {path: path.stat().st_ino for path in (run / "run.json", run / "plan.jsonl.zst")
+                if path.exists()}
+        expect(made, f"{what}: nobody has made the run")
+        sleeper.send(signal.SIGCONT)
+        sleeper.end(0 if of_sleeper == same else 2)
+        expect({path: path.stat().st_ino for path in made} == made, f"{what}: made again")
+        Worker(sample, run, "1/2", lease=1.0).end()
+        sample.check_complete(run)
+
+
 def mixed(args, folder):
     """Parts of different counts at the same time, named by options and by the environments of the
     launchers, then what is left."""
@@ -434,7 +459,7 @@ def mixed(args, folder):
     expect(summary.get("already_complete", True), f"a whole run was worked on again: {summary}")
 
 
-CASES = {f.__name__: f for f in (kill, paused, other_host, stopped, remembered, asleep, mixed)}
+CASES = {f.__name__: f for f in (kill, paused, other_host, stopped, remembered, asleep, overtaken, mixed)}
 
 
 def main():

@@ -183,7 +183,7 @@ TEST_P(Reframed, ADamagedOneIsNamed) {
   EXPECT_NE(outcome.message.find(copy), std::string::npos) << outcome.message;
 }
 
-// Of a maker that was killed before the plan, when the archive was another.
+// Of a maker that was killed before run.json, when the archive was another.
 TEST_P(Reframed, OneOfAnotherArchiveIsNotRead) {
   Do(Preparer());
   fs::remove(run_ + "/run.json");

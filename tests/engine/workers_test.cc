@@ -144,6 +144,28 @@ TEST_F(Workers, ARunThatWasBegunAloneAndOneWithoutAPlanAreJoined) {
   }
 }
 
+// Whoever made the run was killed before its plan was there; or the plan is one of a run that is gone.
+TEST_F(Workers, APlanThatIsMissingOrOfAnotherRunIsMade) {
+  Job other = MakeJob("other");
+  other.shard_utts = 7;
+  ASSERT_EQ(Score(other).status, SP_OK);
+  const std::string old = ReadFile(other.out + "/plan.jsonl.zst");
+  for (size_t parts : {0, 1}) {
+    Job job = MakeJob("run", 0, parts);
+    auto expected = Alone(job);
+    fs::create_directory(job.out);
+    WriteFile(job.out + "/run.json", expected["run.json"]);
+    ASSERT_EQ(Score(job).status, SP_OK);
+    EXPECT_TRUE(SameFiles(FilesOf(job.out), expected));
+    fs::remove_all(job.out);
+    fs::create_directory(job.out);
+    WriteFile(job.out + "/plan.jsonl.zst", old);
+    ASSERT_EQ(Score(job).status, SP_OK);
+    EXPECT_TRUE(SameFiles(FilesOf(job.out), expected));
+    fs::remove_all(job.out);
+  }
+}
+
 TEST_F(Workers, LostAndCutShardsAreMadeAgain) {
   Job job = MakeJob("run", 0, 1);
   auto expected = Alone(job);

@@ -2,6 +2,7 @@
 #include "run_plan.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -277,7 +278,36 @@ TEST(RunPlan, AWriterThatFailsLeavesWhatWasThere) {
   EXPECT_EQ(sp_run_plan_write((run / "none").c_str(), shards.data(), 5, &err), SP_EIO);
 }
 
-// A creator that was killed leaves a plan without run.json, or the beginning of one.
+ino_t Inode(const std::string &path) {
+  struct stat info {};
+  EXPECT_EQ(stat(path.c_str(), &info), 0);
+  return info.st_ino;
+}
+
+TEST(RunPlan, WhatIsPublishedStaysUnlessItIsAnother) {
+  Scratch run;
+  sp_error err{};
+  const std::string path = run / "plan.jsonl.zst";
+  const std::vector<sp_plan_shard> shards = MakeShards(3000, true);
+  auto publish = [&](size_t n) {
+    EXPECT_SP_OK(sp_run_plan_publish(run.path().c_str(), shards.data(), n, &err));
+    EXPECT_EQ(FilesOf(run.path()), std::vector<std::string>{"plan.jsonl.zst"});
+    Shards read = ReadPlan(run.path(), n);
+    ASSERT_EQ(read.status, SP_OK) << read.message;
+    ExpectEqual(read.shards, {shards.begin(), shards.begin() + static_cast<ptrdiff_t>(n)});
+  };
+  publish(3000);
+  const ino_t first = Inode(path);
+  publish(3000);
+  EXPECT_EQ(Inode(path), first);
+  for (size_t n : {2999, 3000, 1})
+    publish(n);
+  WriteFile(path, ReadFile(path).substr(0, 20));
+  publish(1);
+  EXPECT_EQ(sp_run_plan_publish((run / "none").c_str(), shards.data(), 5, &err), SP_EIO);
+}
+
+// A plan whose run.json is gone, and the beginning of one.
 TEST(RunPlan, BelongsToARunDirectory) {
   Scratch run;
   sp_error err{};

@@ -126,6 +126,27 @@ TEST(FrameWriter, CutsWhatHasNoLineEnd) {
   }
 }
 
+TEST(Sink, OfSeveralTheFirstOnesStays) {
+  Scratch scratch;
+  sp_error err{};
+  for (std::string name : {"a", "a.gz", "a.zst"}) {
+    sp_sink *first = nullptr, *second = nullptr;
+    bool existed = true;
+    ASSERT_SP_OK(sp_sink_open((scratch / name).c_str(), &first, &err));
+    ASSERT_SP_OK(sp_sink_open((scratch / name).c_str(), &second, &err));
+    ASSERT_SP_OK(sp_sink_write(first, "first\n", 6, &err));
+    ASSERT_SP_OK(sp_sink_write(second, "second\n", 7, &err));
+    ASSERT_SP_OK(sp_sink_close_first(first, &existed, &err));
+    EXPECT_FALSE(existed);
+    const std::string bytes = ReadFile(scratch / name);
+    ASSERT_SP_OK(sp_sink_close_first(second, &existed, &err));
+    EXPECT_TRUE(existed);
+    EXPECT_TRUE(ReadFile(scratch / name) == bytes);
+    EXPECT_EQ(FilesOf(scratch.path()), std::vector<std::string>{name});
+    std::filesystem::remove(scratch / name);
+  }
+}
+
 TEST(Sink, TheNameAppearsWhenTheFileIsWhole) {
   Scratch scratch;
   sp_error err{};
