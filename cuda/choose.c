@@ -1,10 +1,10 @@
 /* choose.c - which devices there are, and which of them --device means. */
 #include <cuda_runtime_api.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "device.h"
+#include "device_numbers.h"
 
 /* Kernels are built for 8.0 and 9.0, and as PTX for what comes later. */
 enum { oldest_major = 8 };
@@ -89,30 +89,6 @@ static enum sp_status find_usable(int usable[SP_MAX_DEVICES], size_t *n, struct 
   return *n > 0 ? SP_OK : sp_fail(err, SP_EDEVICE, "no usable CUDA device: %s", why);
 }
 
-static bool contains(const int *list, size_t n, int value) {
-  for (size_t i = 0; i < n; i++) {
-    if (list[i] == value) {
-      return true;
-    }
-  }
-  return false;
-}
-
-/* The next number of a comma-separated list, at most three digits; false when it is none. */
-static bool read_ordinal(const char **at, int *out) {
-  size_t digits = strspn(*at, "0123456789");
-  if (digits == 0 || digits > 3 || ((*at)[digits] != ',' && (*at)[digits] != '\0')) {
-    return false;
-  }
-  *out = atoi(*at);
-  *at += digits;
-  if (**at == ',') {
-    (*at)++;
-    return **at != '\0';
-  }
-  return true;
-}
-
 static enum sp_status fail_unknown(const char *spec, int ordinal, const int *usable, size_t n,
                                    struct sp_error *err) {
   char list[SP_MAX_DEVICES * 4] = "";
@@ -128,29 +104,17 @@ enum sp_status sp_cuda_choose(const char *spec, int *ordinals, size_t room, size
                               struct sp_error *err) {
   int usable[SP_MAX_DEVICES];
   size_t n_usable;
-  *n = 0;
+  SP_TRY(sp_device_numbers_read(spec, ordinals, room, n, err));
   SP_TRY(find_usable(usable, &n_usable, err));
   if (*spec == '\0') {
     *n = n_usable < room ? n_usable : room;
     memcpy(ordinals, usable, *n * sizeof *ordinals);
     return SP_OK;
   }
-  for (const char *at = spec; *at != '\0';) {
-    int ordinal;
-    if (!read_ordinal(&at, &ordinal)) {
-      return sp_fail(err, SP_EUSAGE, "device 'cuda:%s' is no list of numbers such as cuda:0,2",
-                     spec);
+  for (size_t i = 0; i < *n; i++) {
+    if (!sp_device_number_is_in(usable, n_usable, ordinals[i])) {
+      return fail_unknown(spec, ordinals[i], usable, n_usable, err);
     }
-    if (contains(ordinals, *n, ordinal)) {
-      return sp_fail(err, SP_EUSAGE, "device 'cuda:%s' names device %d twice", spec, ordinal);
-    }
-    if (!contains(usable, n_usable, ordinal)) {
-      return fail_unknown(spec, ordinal, usable, n_usable, err);
-    }
-    if (*n == room) {
-      return sp_fail(err, SP_EUSAGE, "device 'cuda:%s' names more than %zu devices", spec, room);
-    }
-    ordinals[(*n)++] = ordinal;
   }
   return SP_OK;
 }

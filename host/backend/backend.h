@@ -275,7 +275,7 @@ struct sp_backend {
 /* The backends of this build, CPU first; *count of them. */
 const struct sp_backend *const *sp_backend_list(size_t *count);
 /* The name of the backend that `device` asks for, whether this build has it and this machine a device for it or
- * not; *name NULL for "auto". */
+ * not; *name NULL for "auto". SP_EUSAGE where no build and no machine has such a device. */
 SP_MUST_CHECK enum sp_status sp_backend_name_of(const char *device, const char **name,
                                                 struct sp_error *err);
 /* "cpu", "cuda", "cuda:0,2", "auto": the backend and, in *spec, what follows the colon. */

@@ -209,6 +209,29 @@ TEST_F(PartTest, PreparingIsNoPart) {
   EXPECT_FALSE(std::filesystem::exists(Path("run")));
 }
 
+// What device it is to be is only told, but told right.
+TEST_F(PartTest, PreparingForADeviceThatCannotBe) {
+  const std::pair<const char *, const char *> slips[] = {
+      {"abacus", "unknown device 'abacus'"},
+      {"auto:1", "unknown device 'auto:1'"},
+      {"cpu:nonsense", "no CPU kernels 'nonsense'"},
+      {"cuda:nonsense", "'cuda:nonsense' is no list of numbers"},
+      {"cuda:0,", "'cuda:0,' is no list of numbers"},
+      {"cuda:1,1", "'cuda:1,1' names device 1 twice"}};
+  for (const auto &[device, words] : slips) {
+    Said said = Under("", Score("run", std::string("--prepare --device ") + device));
+    EXPECT_EQ(said.code, 2) << device;
+    EXPECT_NE(said.err.find(words), std::string::npos) << said.err;
+    EXPECT_FALSE(std::filesystem::exists(Path("run"))) << device;
+  }
+  // of other machines, or of none that runs the tests
+  for (const char *device : {"auto", "cpu:built-in", "cpu:avx512", "cuda", "cuda:0,63"}) {
+    Said said = Under("", Score("run", std::string("--prepare --device ") + device));
+    EXPECT_EQ(said.code, 0) << said.err;
+    std::filesystem::remove_all(Path("run"));
+  }
+}
+
 // A signal when the first shard is done, then the commands in `then`.
 class PreemptionTest : public PartTest {
  protected:

@@ -51,6 +51,23 @@ void sp_cpu_get_facts(struct sp_cpu_facts *facts) {
   choose_engine(kernels, SP_COMPUTE_F32)->describe(facts->gemm, sizeof facts->gemm);
 }
 
+static enum sp_status fail_spec(const char *spec, struct sp_error *err) {
+  return sp_fail(err, SP_EUSAGE,
+                 "no CPU kernels '%s' here; known are cpu, cpu:built-in, cpu:baseline, cpu:avx2, "
+                 "cpu:avx512",
+                 spec);
+}
+
+enum sp_status sp_cpu_check_spec(const char *spec, struct sp_error *err) {
+  static const char *const known[] = {"", "built-in", "baseline", "avx2", "avx512"};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    if (strcmp(spec, known[i]) == 0) {
+      return SP_OK;
+    }
+  }
+  return fail_spec(spec, err);
+}
+
 /* "" the default; "built-in" the portable product; an instruction set's name limits both. */
 static enum sp_status read_spec(const char *spec, struct sp_cpu_device *cpu, struct sp_error *err) {
   cpu->kernels = choose_kernels();
@@ -68,10 +85,7 @@ static enum sp_status read_spec(const char *spec, struct sp_cpu_device *cpu, str
     cpu->kernels = &sp_cpu_kernels_avx512;
 #endif
   } else if (strcmp(spec, "built-in") != 0) {
-    return sp_fail(err, SP_EUSAGE,
-                   "no CPU kernels '%s' here; known are cpu, cpu:built-in, cpu:baseline, cpu:avx2, "
-                   "cpu:avx512",
-                   spec);
+    return fail_spec(spec, err);
   }
   cpu->products.engine = cpu->kernels->portable;
   return SP_OK;
@@ -115,8 +129,8 @@ enum sp_status sp_cpu_open(const char *spec, enum sp_compute compute, struct sp_
       .chunk_rows = SP_CPU_TILE_TOKENS,
   };
   enum sp_status status = SP_OK;
-  SP_TRY_GOTO(read_spec(spec, cpu, err), fail_spec);
-  SP_TRY_GOTO(cpu->products.engine->open(&cpu->products.context, err), fail_spec);
+  SP_TRY_GOTO(read_spec(spec, cpu, err), release);
+  SP_TRY_GOTO(cpu->products.engine->open(&cpu->products.context, err), release);
   cpu->heads.engine = cpu->kernels->portable;
   SP_TRY_GOTO(cpu->heads.engine->open(&cpu->heads.context, err), fail_heads);
   write_type(cpu);
@@ -127,7 +141,7 @@ enum sp_status sp_cpu_open(const char *spec, enum sp_compute compute, struct sp_
 
 fail_heads:
   cpu->products.engine->close(cpu->products.context);
-fail_spec:
+release:
   free(cpu);
   return status;
 }
