@@ -35,66 +35,56 @@ bool sp_cuda_read_facts(int ordinal, struct sp_cuda_facts *facts) {
   return facts->major >= oldest_major;
 }
 
-/* Why there is no device, for a message; *count of them otherwise. */
-static const char *count_devices(int *count) {
-  cudaError_t error = cudaGetDeviceCount(count);
+struct usable {
+  size_t n;
+  int ordinals[SP_MAX_DEVICES];
+  struct sp_cuda_facts facts[SP_MAX_DEVICES];
+};
+
+/* The usable devices, at most `room`. Returns why there is none, for a message. */
+static const char *find_usable(size_t room, struct usable *out) {
+  int count;
+  out->n = 0;
+  cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess) {
     (void)cudaGetLastError();
-    *count = 0;
     return cudaGetErrorString(error);
   }
-  return *count == 0 ? "the driver has none" : "none has compute capability 8.0 or later";
+  for (int i = 0; i < count && out->n < room && out->n < SP_MAX_DEVICES; i++) {
+    if (sp_cuda_read_facts(i, &out->facts[out->n])) {
+      out->ordinals[out->n++] = i;
+    }
+  }
+  return count == 0 ? "the driver has none" : "none has compute capability 8.0 or later";
 }
 
 size_t sp_cuda_list(char (*lines)[SP_DEVICE_LINE], size_t room) {
-  int count;
-  size_t n = 0;
-  (void)count_devices(&count);
-  for (int i = 0; i < count && n < room; i++) {
-    struct sp_cuda_facts facts;
-    if (sp_cuda_read_facts(i, &facts)) {
-      snprintf(lines[n++], SP_DEVICE_LINE,
-               "cuda:%d %s, compute capability %d.%d, %zu SMs, %.1f GiB", i, facts.name,
-               facts.major, facts.minor, facts.sms,
-               (double)facts.memory_bytes / (double)(1u << 30));
-    }
+  struct usable usable;
+  (void)find_usable(room, &usable);
+  for (size_t i = 0; i < usable.n; i++) {
+    const struct sp_cuda_facts *facts = &usable.facts[i];
+    snprintf(lines[i], SP_DEVICE_LINE, "cuda:%d %s, compute capability %d.%d, %zu SMs, %.1f GiB",
+             usable.ordinals[i], facts->name, facts->major, facts->minor, facts->sms,
+             (double)facts->memory_bytes / (double)(1u << 30));
   }
-  return n;
+  return usable.n;
 }
 
 size_t sp_cuda_identify(struct sp_device_identity *out, size_t room) {
-  int count;
-  size_t n = 0;
-  (void)count_devices(&count);
-  for (int i = 0; i < count && n < room; i++) {
-    struct sp_cuda_facts facts;
-    if (sp_cuda_read_facts(i, &facts)) {
-      out[n++] = (struct sp_device_identity){facts.id, (size_t)i};
-    }
+  struct usable usable;
+  (void)find_usable(room, &usable);
+  for (size_t i = 0; i < usable.n; i++) {
+    out[i] = (struct sp_device_identity){usable.facts[i].id, (size_t)usable.ordinals[i]};
   }
-  return n;
+  return usable.n;
 }
 
-/* Ordinals of the usable devices; SP_EDEVICE when there is none. */
-static enum sp_status find_usable(int usable[SP_MAX_DEVICES], size_t *n, struct sp_error *err) {
-  int count;
-  const char *why = count_devices(&count);
-  *n = 0;
-  for (int i = 0; i < count && *n < SP_MAX_DEVICES; i++) {
-    struct sp_cuda_facts facts;
-    if (sp_cuda_read_facts(i, &facts)) {
-      usable[(*n)++] = i;
-    }
-  }
-  return *n > 0 ? SP_OK : sp_fail(err, SP_EDEVICE, "no usable CUDA device: %s", why);
-}
-
-static enum sp_status fail_unknown(const char *spec, int ordinal, const int *usable, size_t n,
+static enum sp_status fail_unknown(const char *spec, int ordinal, const struct usable *usable,
                                    struct sp_error *err) {
   char list[SP_MAX_DEVICES * 4] = "";
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < usable->n; i++) {
     size_t used = strlen(list);
-    snprintf(list + used, sizeof list - used, "%s%d", i ? "," : "", usable[i]);
+    snprintf(list + used, sizeof list - used, "%s%d", i ? "," : "", usable->ordinals[i]);
   }
   return sp_fail(err, SP_EDEVICE, "device 'cuda:%s': there is no usable device %d; usable are %s",
                  spec, ordinal, list);
@@ -102,18 +92,20 @@ static enum sp_status fail_unknown(const char *spec, int ordinal, const int *usa
 
 enum sp_status sp_cuda_choose(const char *spec, int *ordinals, size_t room, size_t *n,
                               struct sp_error *err) {
-  int usable[SP_MAX_DEVICES];
-  size_t n_usable;
+  struct usable usable;
   SP_TRY(sp_device_numbers_read(spec, ordinals, room, n, err));
-  SP_TRY(find_usable(usable, &n_usable, err));
+  const char *why_none = find_usable(SP_MAX_DEVICES, &usable);
+  if (usable.n == 0) {
+    return sp_fail(err, SP_EDEVICE, "no usable CUDA device: %s", why_none);
+  }
   if (*spec == '\0') {
-    *n = n_usable < room ? n_usable : room;
-    memcpy(ordinals, usable, *n * sizeof *ordinals);
+    *n = usable.n < room ? usable.n : room;
+    memcpy(ordinals, usable.ordinals, *n * sizeof *ordinals);
     return SP_OK;
   }
   for (size_t i = 0; i < *n; i++) {
-    if (!sp_device_number_is_in(usable, n_usable, ordinals[i])) {
-      return fail_unknown(spec, ordinals[i], usable, n_usable, err);
+    if (!sp_device_number_is_in(usable.ordinals, usable.n, ordinals[i])) {
+      return fail_unknown(spec, ordinals[i], &usable, err);
     }
   }
   return SP_OK;
