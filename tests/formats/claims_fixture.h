@@ -2,12 +2,9 @@
 #ifndef SP_TESTS_FORMATS_CLAIMS_FIXTURE_H
 #define SP_TESTS_FORMATS_CLAIMS_FIXTURE_H
 
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <functional>
 #include <memory>
 
+#include "child.h"
 #include "run_claims.h"
 #include "run_fixture.h"
 #include "run_worker.h"
@@ -79,50 +76,6 @@ struct Remote {
   }
 };
 
-// A child process; it must not return into the tests.
-class Child {
- public:
-  explicit Child(const std::function<int()> &body) : pid_(fork()) {
-    if (pid_ == 0) {
-      _exit(body());
-    }
-  }
-  ~Child() {
-    if (pid_ > 0) {
-      End(SIGKILL);
-    }
-  }
-  Child(const Child &) = delete;
-  Child &operator=(const Child &) = delete;
-  pid_t pid() const {
-    return pid_;
-  }
-  void Signal(int signal) const {
-    kill(pid_, signal);
-  }
-  // Waits for its end: the exit code, 128 + signal when killed. A signal of 0: it ends by itself.
-  int End(int signal = 0) {
-    int status = 0;
-    if (signal) {
-      kill(pid_, signal);
-    }
-    waitpid(pid_, &status, 0);
-    pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  }
-
- private:
-  pid_t pid_;
-};
-
-// Waits for a file that another process makes.
-inline bool Await(const std::string &path) {
-  for (int k = 0; k < 60000 && !std::filesystem::exists(path); k++) {
-    usleep(1000);
-  }
-  return std::filesystem::exists(path);
-}
-
 // A child that has claimed the shards below `shards` and waits to be ended.
 inline std::unique_ptr<Child> StartHolder(const std::string &run, size_t shards) {
   const std::string ready = run + "/.ready";
@@ -172,6 +125,14 @@ class RunClaims : public ::testing::Test {
       return claim == SP_CLAIM_HELD ? 'h' : 'd';
     }
     return took_over ? 'M' : 'm';
+  }
+  // What is held is taken over when the lease that begins now is over, and not before.
+  void ExpectHeldForALease(const Claims &claims, size_t shard) {
+    EXPECT_EQ(Take(claims, shard), 'h');
+    clock_ += kLease - 0.1;
+    EXPECT_EQ(Take(claims, shard), 'h');
+    clock_ += 0.2;
+    EXPECT_EQ(Take(claims, shard), 'M');
   }
   std::string In(const std::string &name) const {
     return run_ / (".claims/" + name);

@@ -8,6 +8,7 @@
 
 namespace {
 
+using sp_test::CollectLine;
 using sp_test::Contains;
 using sp_test::FilesOf;
 using sp_test::ReadFile;
@@ -16,11 +17,6 @@ using sp_test::ShardPath;
 using sp_test::WriteFile;
 
 const std::string kFolder = SP_SOURCE_DIR "/tests/golden/bad/run";
-
-sp_status Collect(void *context, sp_text line, sp_error *) {
-  static_cast<std::string *>(context)->append(line.data, line.len).append("\n");
-  return SP_OK;
-}
 
 std::vector<std::string> Named(const std::string &prefix, const std::string &suffix) {
   std::vector<std::string> names;
@@ -39,7 +35,7 @@ TEST(BadRunFiles, EveryBadShardIsRefusedWithItsPlace) {
   for (const std::string &name : names) {
     std::string path = kFolder + "/" + name, lines;
     sp_error err{};
-    EXPECT_EQ(sp_shard_read(path.c_str(), Collect, &lines, nullptr, &err), SP_EDAMAGED) << name;
+    EXPECT_EQ(sp_shard_read(path.c_str(), CollectLine, &lines, nullptr, &err), SP_EDAMAGED) << name;
     EXPECT_TRUE(Contains(err.message, path + ": offset ")) << err.message;
   }
 }
@@ -48,11 +44,11 @@ TEST(BadRunFiles, EveryBadShardIsRefusedWithItsPlace) {
 TEST(BadRunFiles, GoodShardsAreRead) {
   sp_error err{};
   std::string lines;
-  ASSERT_SP_OK(sp_shard_read((kFolder + "/good-two-frames.jsonl.zst").c_str(), Collect, &lines,
+  ASSERT_SP_OK(sp_shard_read((kFolder + "/good-two-frames.jsonl.zst").c_str(), CollectLine, &lines,
                              nullptr, &err));
   EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 3);
   lines.clear();
-  ASSERT_SP_OK(sp_shard_read((kFolder + "/good-no-lines.jsonl.zst").c_str(), Collect, &lines,
+  ASSERT_SP_OK(sp_shard_read((kFolder + "/good-no-lines.jsonl.zst").c_str(), CollectLine, &lines,
                              nullptr, &err));
   EXPECT_EQ(lines, "");
 }

@@ -86,6 +86,12 @@ inline sp_status WriteShard(const std::string &run, size_t index, size_t count,
   return sp_shard_writer_publish(writer, err);
 }
 
+// For sp_shard_read: adds the line to the string.
+inline sp_status CollectLine(void *all, sp_text line, sp_error *) {
+  static_cast<std::string *>(all)->append(line.data, line.len).append("\n");
+  return SP_OK;
+}
+
 inline std::string ShardPath(const std::string &run, size_t index, size_t count,
                              const char *suffix) {
   sp_buf path{};

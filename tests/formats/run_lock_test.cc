@@ -1,14 +1,17 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <jansson.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <deque>
+
+#include "child.h"
 #include "run_fixture.h"
 #include "run_manifest.h"
 
 namespace {
 
+using sp_test::Child;
 using sp_test::Contains;
 using sp_test::FilesOf;
 using sp_test::ReadFile;
@@ -65,16 +68,11 @@ TEST_F(RunLock, ALiveOneIsRefused) {
 }
 
 TEST_F(RunLock, ADeadProcessesLockIsTakenOver) {
-  pid_t child = fork();
-  if (child == 0) {
-    sp_run_lock lock;
-    _exit(Take(&lock) == SP_OK ? 7 : 1);
-  }
-  int status;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_EQ(WEXITSTATUS(status), 7);
-  ASSERT_TRUE(Contains(ReadFile(run_ / ".lock"), std::to_string(child)));
   sp_run_lock lock;
+  Child child([&] { return Take(&lock) == SP_OK ? 7 : 1; });
+  const std::string pid = std::to_string(child.pid());
+  ASSERT_EQ(child.End(), 7);
+  ASSERT_TRUE(Contains(ReadFile(run_ / ".lock"), pid));
   ASSERT_SP_OK(Take(&lock));
   EXPECT_TRUE(Contains(ReadFile(run_ / ".lock"), "\"pid\":" + std::to_string(getpid()) + ","));
   Release(&lock);
@@ -155,18 +153,11 @@ int Contend(const std::string &run) {
 }
 
 TEST_F(RunLock, NeverTwoHolders) {
-  std::vector<pid_t> children;
-  for (int k = 0; k < 4; k++) {
-    pid_t child = fork();
-    if (child == 0)
-      _exit(Contend(run_.path()));
-    children.push_back(child);
-  }
-  for (pid_t child : children) {
-    int status;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-  }
+  std::deque<Child> children;
+  for (int k = 0; k < 4; k++)
+    children.emplace_back([&] { return Contend(run_.path()); });
+  for (Child &child : children)
+    EXPECT_EQ(child.End(), 0);
 }
 
 TEST(RunSweep, RemovesWhatKilledProcessesLeftAndNothingElse) {

@@ -3,17 +3,18 @@
 #include <dirent.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <memory>
 
+#include "child.h"
 #include "run_fixture.h"
 #include "run_plan.h"
 
 namespace {
 
+using sp_test::Child;
 using sp_test::Contains;
 using sp_test::FilesOf;
 using sp_test::Joined;
@@ -401,14 +402,10 @@ TEST_F(RunMerge, KilledAtAnyMomentItGoesOn) {
     runs.push_back(Build("run" + std::to_string(k), {5, 5, 5, 2}));
   useconds_t delay = 0;
   for (int kill_number = 0; kill_number < 20; kill_number++, delay += 700) {
-    pid_t child = fork();
-    if (child == 0)
-      _exit(Merge(runs, Path("out")) == SP_OK ? 0 : 1);
+    Child child([&] { return Merge(runs, Path("out")) == SP_OK ? 0 : 1; });
     usleep(delay);
-    kill(child, SIGKILL);
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << kill_number;
+    int end = child.End(SIGKILL);
+    EXPECT_TRUE(end == 0 || end == 128 + SIGKILL) << kill_number << ": " << end;
   }
   ASSERT_SP_OK(Merge(runs, Path("out")));
   ExpectWhole(Path("out"), 16, text_);

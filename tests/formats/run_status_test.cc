@@ -2,11 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmath>
 
+#include "child.h"
 #include "prometheus.h"
 #include "run_fixture.h"
 #include "run_metrics.h"
@@ -15,6 +15,7 @@
 
 namespace {
 
+using sp_test::Child;
 using sp_test::Contains;
 using sp_test::FilesOf;
 using sp_test::MakeLines;
@@ -103,18 +104,17 @@ class RunStatus : public ::testing::Test {
   }
   // A worker of this host that claims the shards and dies.
   void DeadWorker(const std::vector<size_t> &shards) {
-    pid_t child = fork();
-    if (child == 0) {
+    Child child([&] {
       sp_claims *claims = Worker("2/2");
       for (size_t shard : shards)
         Claim(claims, shard);
-      _exit(HasFailure() ? 1 : 0);
-    }
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    ASSERT_EQ(status, 0);
+      return HasFailure() ? 1 : 0;
+    });
+    ASSERT_EQ(child.End(), 0);
   }
-  void ExpectShards(const Seen &seen, size_t done, size_t running, size_t stale, size_t open) {
+  void Expect(const Seen &seen, sp_run_stage stage, size_t done, size_t running, size_t stale,
+              size_t open) {
+    EXPECT_EQ(seen.stage, stage);
     EXPECT_EQ(seen.shards, kShards);
     EXPECT_EQ(seen.done, done);
     EXPECT_EQ(seen.running, running);
@@ -133,8 +133,7 @@ TEST_F(RunStatus, ACompleteRun) {
   sp_test::BuildRun(run_, kShards, kUtts, kHyps);
   Seen seen;
   ASSERT_SP_OK(Look(&seen));
-  EXPECT_EQ(seen.stage, SP_RUN_COMPLETE);
-  ExpectShards(seen, kShards, 0, 0, 0);
+  Expect(seen, SP_RUN_COMPLETE, kShards, 0, 0, 0);
   EXPECT_EQ(seen.utts_done, seen.utts);
   EXPECT_EQ(seen.hyps, kShards * kUtts * kHyps);
   EXPECT_EQ(seen.hyps_done, seen.hyps);
@@ -152,8 +151,7 @@ TEST_F(RunStatus, ARunThatNobodyFinishes) {
   auto before = FilesOf(run_);
   Seen seen;
   ASSERT_SP_OK(Look(&seen));
-  EXPECT_EQ(seen.stage, SP_RUN_STOPPED);
-  ExpectShards(seen, 1, 0, 0, 5);
+  Expect(seen, SP_RUN_STOPPED, 1, 0, 0, 5);
   EXPECT_EQ(seen.utts_done, kUtts);
   EXPECT_EQ(seen.hyps_done, kUtts * kHyps);
   EXPECT_TRUE(std::isnan(seen.hyps_per_second));
@@ -166,8 +164,7 @@ TEST_F(RunStatus, AllShardsWithoutTheSealAreNotComplete) {
   std::filesystem::remove(run_ + "/_SUCCESS");
   Seen seen;
   ASSERT_SP_OK(Look(&seen));
-  EXPECT_EQ(seen.stage, SP_RUN_STOPPED);
-  ExpectShards(seen, kShards, 0, 0, 0);
+  Expect(seen, SP_RUN_STOPPED, kShards, 0, 0, 0);
   ASSERT_SP_OK(sp_run_success_write(run_.c_str(), kShards, &err));
   std::filesystem::remove(ShardPath(run_, 0, kShards, ".done"));
   ASSERT_SP_OK(Look(&seen));
@@ -207,14 +204,9 @@ TEST_F(RunStatus, AProcessThatHasTheRunAlone) {
 
 TEST_F(RunStatus, AProcessThatDiedWithTheLock) {
   Begin();
-  pid_t child = fork();
-  if (child == 0) {
-    sp_run_lock lock;
-    _exit(sp_run_lock_take(run_.c_str(), &lock, nullptr) == SP_OK ? 0 : 1);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_EQ(status, 0);
+  sp_run_lock lock;
+  Child child([&] { return sp_run_lock_take(run_.c_str(), &lock, nullptr) == SP_OK ? 0 : 1; });
+  ASSERT_EQ(child.End(), 0);
   Seen seen;
   ASSERT_SP_OK(Look(&seen));
   EXPECT_EQ(seen.stage, SP_RUN_STOPPED);
@@ -245,8 +237,7 @@ TEST_F(RunStatus, APreparedRunIsNotStoppedBeforeSomebodyScored) {
   ASSERT_SP_OK(sp_run_manifest_write(run_.c_str(), manifest, &err));
   Seen seen;
   ASSERT_SP_OK(Look(&seen));
-  EXPECT_EQ(seen.stage, SP_RUN_PREPARED);
-  ExpectShards(seen, 0, 0, 0, kShards);
+  Expect(seen, SP_RUN_PREPARED, 0, 0, 0, kShards);
   EXPECT_TRUE(std::isnan(seen.seconds_left));
   sp_claims *worker = Worker("1/1");
   ASSERT_SP_OK(Look(&seen));
@@ -312,8 +303,7 @@ TEST_F(RunStatus, WorkersAndWhatTheyHave) {
   Beat(second, 60, 20);
   Seen seen;
   ASSERT_SP_OK(Look(&seen));
-  EXPECT_EQ(seen.stage, SP_RUN_RUNNING);
-  ExpectShards(seen, 1, 3, 0, 2);
+  Expect(seen, SP_RUN_RUNNING, 1, 3, 0, 2);
   EXPECT_DOUBLE_EQ(seen.hyps_per_second, 60);
   EXPECT_DOUBLE_EQ(seen.seconds_left, 5 * kUtts * kHyps / 60.0);
   ASSERT_EQ(seen.n_workers, 2u);
@@ -333,12 +323,11 @@ TEST_F(RunStatus, WorkersAndWhatTheyHave) {
 
   Finish(0);  // published, but its claim is still there
   ASSERT_SP_OK(Look(&seen));
-  ExpectShards(seen, 2, 2, 0, 2);
+  Expect(seen, SP_RUN_RUNNING, 2, 2, 0, 2);
   sp_claims_close(first);
   sp_claims_close(second);
   ASSERT_SP_OK(Look(&seen));
-  EXPECT_EQ(seen.stage, SP_RUN_STOPPED);
-  ExpectShards(seen, 2, 0, 0, 4);
+  Expect(seen, SP_RUN_STOPPED, 2, 0, 0, 4);
 }
 
 TEST_F(RunStatus, AWorkerOfThisHostThatDiedIsGoneAtOnce) {
@@ -348,14 +337,12 @@ TEST_F(RunStatus, AWorkerOfThisHostThatDiedIsGoneAtOnce) {
   Claim(alive, 0);
   Seen seen;
   ASSERT_SP_OK(Look(&seen));
-  EXPECT_EQ(seen.stage, SP_RUN_RUNNING);
-  ExpectShards(seen, 0, 1, 2, 3);
+  Expect(seen, SP_RUN_RUNNING, 0, 1, 2, 3);
   ASSERT_EQ(seen.n_workers, 2u);
   EXPECT_NE(seen.workers[0].gone, seen.workers[1].gone);
   sp_claims_close(alive);
   ASSERT_SP_OK(Look(&seen));
-  EXPECT_EQ(seen.stage, SP_RUN_STOPPED);
-  ExpectShards(seen, 0, 0, 2, 4);
+  Expect(seen, SP_RUN_STOPPED, 0, 0, 2, 4);
 }
 
 TEST_F(RunStatus, AWorkerWhoseBeatStopsIsGoneAfterTheLease) {
@@ -367,17 +354,16 @@ TEST_F(RunStatus, AWorkerWhoseBeatStopsIsGoneAfterTheLease) {
   now_ += 50;
   ASSERT_SP_OK(Look(&seen));
   EXPECT_DOUBLE_EQ(seen.workers[0].beat_age, 50);
-  ExpectShards(seen, 0, 1, 0, 5);
+  Expect(seen, SP_RUN_RUNNING, 0, 1, 0, 5);
   now_ += 11;
   ASSERT_SP_OK(Look(&seen));
   EXPECT_TRUE(seen.workers[0].gone) << "it may sleep: its lock is held";
-  ExpectShards(seen, 0, 0, 1, 5);
-  EXPECT_EQ(seen.stage, SP_RUN_STOPPED);
+  Expect(seen, SP_RUN_STOPPED, 0, 0, 1, 5);
   Beat(worker, 0, 0);
   ASSERT_SP_OK(Look(&seen));
   EXPECT_FALSE(seen.workers[0].gone);
   EXPECT_EQ(seen.workers[0].beat_age, 0);
-  ExpectShards(seen, 0, 1, 0, 5);
+  Expect(seen, SP_RUN_RUNNING, 0, 1, 0, 5);
   sp_claims_close(worker);
 }
 
@@ -390,7 +376,7 @@ TEST_F(RunStatus, AClaimWhoseWorkerHasNoFileIsStale) {
   }
   Seen seen;
   ASSERT_SP_OK(Look(&seen));
-  ExpectShards(seen, 0, 0, 1, 5);
+  Expect(seen, SP_RUN_STOPPED, 0, 0, 1, 5);
   EXPECT_EQ(seen.n_workers, 0u);
 }
 
@@ -429,8 +415,7 @@ TEST_F(RunStatus, HostileClaimsDoNotMislead) {
   ASSERT_EQ(mkfifo((claims + "worker-pipe").c_str(), 0600), 0);
   Seen seen;
   ASSERT_SP_OK(Look(&seen));
-  ExpectShards(seen, 1, 0, 1, 4);
-  EXPECT_EQ(seen.stage, SP_RUN_STOPPED);
+  Expect(seen, SP_RUN_STOPPED, 1, 0, 1, 4);
   EXPECT_EQ(seen.n_workers, 1u);
 }
 

@@ -7,6 +7,7 @@
 
 namespace {
 
+using sp_test::CollectLine;
 using sp_test::Contains;
 using sp_test::MakeLines;
 using sp_test::ReadFile;
@@ -14,11 +15,6 @@ using sp_test::RenewFile;
 using sp_test::Scratch;
 using sp_test::ShardPath;
 using sp_test::WriteShard;
-
-sp_status Collect(void *context, sp_text line, sp_error *) {
-  static_cast<std::string *>(context)->append(line.data, line.len).append("\n");
-  return SP_OK;
-}
 
 class ShardDamage : public ::testing::Test {
  protected:
@@ -34,7 +30,7 @@ class ShardDamage : public ::testing::Test {
     RenewFile(path_, bytes);
     lines_.clear();
     err = {};
-    return sp_shard_read(path_.c_str(), Collect, &lines_, &measured_, &err);
+    return sp_shard_read(path_.c_str(), CollectLine, &lines_, &measured_, &err);
   }
   void ExpectDamaged(const std::string &bytes, const std::string &what) {
     EXPECT_EQ(Read(bytes), SP_EDAMAGED) << what;

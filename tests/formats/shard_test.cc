@@ -12,6 +12,7 @@
 
 namespace {
 
+using sp_test::CollectLine;
 using sp_test::Contains;
 using sp_test::FilesOf;
 using sp_test::Frame;
@@ -27,14 +28,9 @@ using sp_test::ShardPath;
 using sp_test::WriteFile;
 using sp_test::WriteShard;
 
-sp_status Collect(void *context, sp_text line, sp_error *) {
-  static_cast<std::string *>(context)->append(line.data, line.len).append("\n");
-  return SP_OK;
-}
-
 sp_status ReadLines(const std::string &path, std::string *lines, sp_shard_done *measured,
                     sp_error *err) {
-  return sp_shard_read(path.c_str(), Collect, lines, measured, err);
+  return sp_shard_read(path.c_str(), CollectLine, lines, measured, err);
 }
 
 // Lines of over 2 MiB together, one of them longer than a frame.
