@@ -6,7 +6,7 @@
 
 #define FIELD(member) offsetof(struct sp_archive_args, member)
 
-static const char formats[] =
+const char sp_format_choices[] =
 #define X(name, option, text) option ","
     SP_ARCHIVE_FORMAT_MAP(X)
 #undef X
@@ -19,13 +19,7 @@ const char sp_archive_outputs[] =
     ;
 
 static const struct sp_opt input[] = {
-    {.name = "format",
-     .kind = SP_OPT_CHOICE,
-     .offset = FIELD(format),
-     .argument = "NAME",
-     .choices = formats,
-     .fallback = "auto, told from the content",
-     .help = "format of the archives"},
+    SP_FORMAT_OPTION(FIELD(format)),
     {.name = "sign",
      .kind = SP_OPT_CHOICE,
      .offset = FIELD(sign),
@@ -40,13 +34,7 @@ static const struct sp_opt input[] = {
      .fallback = SP_TSV_DEFAULT,
      .help = "columns of tsv archives, from 1; other names are components (ctc=5), the word "
              "header says that the first line is one"},
-    {.name = "beam-size",
-     .kind = SP_OPT_SIZE,
-     .offset = FIELD(beam_size),
-     .argument = "N",
-     .min = 1,
-     .max = 1000000,
-     .help = "lines of an utterance in nemo-tsv archives, which do not tell"},
+    SP_BEAM_SIZE_OPTION(FIELD(beam_size)),
     {.name = "kaldi-scores",
      .kind = SP_OPT_TEXT,
      .offset = FIELD(tables),

@@ -13,7 +13,7 @@
 #include "commands.h"
 #include "edit.h"
 #include "output.h"
-#include "units.h"
+#include "wer_args.h"
 
 enum { default_repeat = 7, max_repeat = 101 };
 
@@ -223,17 +223,12 @@ static enum sp_status run_bench_wer(const void *values, const struct sp_operands
   return status;
 }
 
-static const char unit_names[] =
-#define X(name, option, rate) option ","
-    SP_UNIT_MAP(X)
-#undef X
-    ;
 static const struct sp_opt options[] = {
     {.name = "unit",
      .kind = SP_OPT_CHOICE,
      .offset = offsetof(struct wer_bench_args, unit),
      .argument = "UNIT",
-     .choices = unit_names,
+     .choices = sp_unit_choices,
      .fallback = "word",
      .help = "what is counted"},
     {.name = "format",

@@ -126,14 +126,7 @@ static enum sp_status run_cat(const void *values, const struct sp_operands *oper
 }
 
 static const struct sp_opt options[] = {
-    {.name = "limit",
-     .kind = SP_OPT_U64,
-     .offset = offsetof(struct cat_args, limit),
-     .argument = "N",
-     .min = 1,
-     .max = UINT64_MAX,
-     .help = "the first N lines only",
-     .fallback = "all"},
+    SP_LIMIT_OPTION(offsetof(struct cat_args, limit), "the first N lines only"),
     {.name = "partial",
      .kind = SP_OPT_FLAG,
      .offset = offsetof(struct cat_args, partial),

@@ -17,27 +17,9 @@ static const struct sp_opt scores[] = {
      .help = "second-pass scores: run directories of `secondpass score`, whose methods name the "
              "scores; NAME=RUN to name them otherwise; RUN+RUN for the runs of several archives; "
              "NAME=FILE for scores made elsewhere (JSONL or TSV with id, i, value)"},
-    {.name = "score-sign",
-     .kind = SP_OPT_TEXT,
-     .offset = FIELD(score_sign),
-     .argument = "NAME=SIGN[,..]",
-     .help = "what the values of a file are: cost (lower is better) or logprob",
-     .fallback = "logprob"},
-    {.name = "missing",
-     .kind = SP_OPT_CHOICE,
-     .offset = FIELD(missing),
-     .argument = "HOW",
-     .choices = "error,null",
-     .help = "what a hypothesis is that a file has no score for",
-     .fallback = "error"},
-    {.name = "limit",
-     .kind = SP_OPT_U64,
-     .offset = FIELD(limit),
-     .argument = "N",
-     .min = 1,
-     .max = UINT64_MAX,
-     .help = "the first N utterances only",
-     .fallback = "all"},
+    SP_SCORE_SIGN_OPTION(FIELD(score_sign)),
+    SP_MISSING_OPTION(FIELD(missing)),
+    SP_LIMIT_OPTION(FIELD(limit), "the first N utterances only"),
 };
 const struct sp_opt_group sp_join_scores_group = {"Scores", scores, sizeof scores / sizeof *scores};
 

@@ -16,6 +16,20 @@ struct sp_join_args {
   bool json;
 };
 
+/* Rows of that group for another's table. */
+#define SP_SCORE_SIGN_OPTION(at)                                                             \
+  {                                                                                          \
+    .name = "score-sign", .kind = SP_OPT_TEXT, .offset = (at), .argument = "NAME=SIGN[,..]", \
+    .help = "what the values of a file are: cost (lower is better) or logprob",              \
+    .fallback = "logprob"                                                                    \
+  }
+#define SP_MISSING_OPTION(at)                                                             \
+  {                                                                                       \
+    .name = "missing", .kind = SP_OPT_CHOICE, .offset = (at), .argument = "HOW",          \
+    .choices = "error,null", .help = "what a hypothesis is that a file has no score for", \
+    .fallback = "error"                                                                   \
+  }
+
 extern const struct sp_opt_group sp_join_scores_group; /* second-pass scores */
 extern const struct sp_opt_group sp_join_combine;      /* the combination, but for the weights */
 

@@ -37,6 +37,13 @@ struct sp_opt {
   uint64_t min, max;
 };
 
+/* The row of --limit in a table of options. */
+#define SP_LIMIT_OPTION(at, what)                                                   \
+  {                                                                                 \
+    .name = "limit", .kind = SP_OPT_U64, .offset = (at), .argument = "N", .min = 1, \
+    .max = UINT64_MAX, .fallback = "all", .help = what                              \
+  }
+
 struct sp_opt_group {
   const char *title;
   const struct sp_opt *options;

@@ -260,39 +260,15 @@ static enum sp_status run_report(const void *values, const struct sp_operands *o
 
 #define FIELD(member) offsetof(struct report_args, member)
 
-static const char units[] =
-#define X(name, option, rate) option ","
-    SP_UNIT_MAP(X)
-#undef X
-    ;
-
 static const struct sp_opt input[] = {
     {.name = "archive",
      .kind = SP_OPT_TEXT,
      .offset = FIELD(archive),
      .argument = "FILE[,..]",
      .help = "the archive that was scored, with references"},
-    {.name = "limit",
-     .kind = SP_OPT_U64,
-     .offset = FIELD(join.limit),
-     .argument = "N",
-     .min = 1,
-     .max = UINT64_MAX,
-     .help = "the first N utterances only",
-     .fallback = "all"},
-    {.name = "score-sign",
-     .kind = SP_OPT_TEXT,
-     .offset = FIELD(join.score_sign),
-     .argument = "NAME=SIGN[,..]",
-     .help = "what the values of a file are: cost (lower is better) or logprob",
-     .fallback = "logprob"},
-    {.name = "missing",
-     .kind = SP_OPT_CHOICE,
-     .offset = FIELD(join.missing),
-     .argument = "HOW",
-     .choices = "error,null",
-     .help = "what a hypothesis is that a file has no score for",
-     .fallback = "error"},
+    SP_LIMIT_OPTION(FIELD(join.limit), "the first N utterances only"),
+    SP_SCORE_SIGN_OPTION(FIELD(join.score_sign)),
+    SP_MISSING_OPTION(FIELD(join.missing)),
     {.name = "summary",
      .kind = SP_OPT_TEXT,
      .offset = FIELD(summary),
@@ -318,7 +294,7 @@ static const struct sp_opt count[] = {
      .kind = SP_OPT_CHOICE,
      .offset = FIELD(unit),
      .argument = "UNIT",
-     .choices = units,
+     .choices = sp_unit_choices,
      .fallback = "word",
      .help = "what is counted, as for wer"},
     {.name = "normalize",
@@ -333,22 +309,8 @@ static const struct sp_opt count[] = {
      .argument = "HOW",
      .fallback = "speaker where every id has a -",
      .help = "what is resampled as a whole: speaker, prefix:SEP, utterance; as for wer"},
-    {.name = "bootstrap",
-     .kind = SP_OPT_SIZE,
-     .offset = FIELD(replicates),
-     .argument = "N",
-     .min = 1,
-     .max = 1000000,
-     .fallback = "1000",
-     .help = "replicates of the intervals"},
-    {.name = "seed",
-     .kind = SP_OPT_U64,
-     .offset = FIELD(seed),
-     .argument = "N",
-     .min = 1,
-     .max = UINT64_MAX,
-     .fallback = "1",
-     .help = "of the replicates"},
+    SP_BOOTSTRAP_OPTION(FIELD(replicates)),
+    SP_SEED_OPTION(FIELD(seed)),
 };
 static const struct sp_opt output[] = {
     {.name = "out",

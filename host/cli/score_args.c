@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "archive.h"
 #include "output.h"
 #include "progress.h"
 #include "score_line.h"
@@ -13,12 +12,6 @@
 #define FIELD(member) offsetof(struct sp_score_args, member)
 #define COST_CEILING 1000000000000 /* SP_COST_CEILING of the engine */
 
-/* the lists of formats and methods come from the readers' and writers' own tables */
-const char sp_format_choices[] =
-#define X(name, option, text) option ","
-    SP_ARCHIVE_FORMAT_MAP(X)
-#undef X
-    ;
 const char sp_method_choices[] =
 #define X(name, key, token_key) key ","
     SP_METHOD_MAP(X)
@@ -38,34 +31,15 @@ static const struct sp_opt what[] = {
      .choices = sp_method_choices,
      .fallback = "pll",
      .help = "what is computed of each hypothesis"},
-    {.name = "format",
-     .kind = SP_OPT_CHOICE,
-     .offset = FIELD(options.format),
-     .argument = "NAME",
-     .choices = sp_format_choices,
-     .fallback = "auto, told from the content",
-     .help = "format of the archives"},
+    SP_FORMAT_OPTION(FIELD(options.format)),
     {.name = "tsv",
      .kind = SP_OPT_TEXT,
      .offset = FIELD(options.tsv),
      .argument = "COLUMNS",
      .fallback = SP_TSV_DEFAULT,
      .help = "columns of tsv archives, from 1"},
-    {.name = "beam-size",
-     .kind = SP_OPT_SIZE,
-     .offset = FIELD(options.beam_size),
-     .argument = "N",
-     .min = 1,
-     .max = 1000000,
-     .help = "lines of an utterance in nemo-tsv archives, which do not tell"},
-    {.name = "limit",
-     .kind = SP_OPT_U64,
-     .offset = FIELD(options.limit),
-     .argument = "N",
-     .min = 1,
-     .max = UINT64_MAX,
-     .help = "the first N utterances only",
-     .fallback = "all"},
+    SP_BEAM_SIZE_OPTION(FIELD(options.beam_size)),
+    SP_LIMIT_OPTION(FIELD(options.limit), "the first N utterances only"),
     {.name = "case",
      .kind = SP_OPT_CHOICE,
      .offset = FIELD(options.letter_case),
@@ -118,13 +92,7 @@ static const struct sp_opt work[] = {
      .fallback = "cpu",
      .help = "where it is computed: cpu; cuda, every GPU; cuda:0,2, some; auto, the GPUs if there "
              "are any, else cpu. `secondpass env` lists the devices"},
-    {.name = "dtype",
-     .kind = SP_OPT_CHOICE,
-     .offset = FIELD(options.dtype),
-     .argument = "TYPE",
-     .choices = "auto,f32,bf16",
-     .fallback = "auto, bf16 where the hardware multiplies it",
-     .help = "type of the matrix products"},
+    SP_DTYPE_OPTION(FIELD(options.dtype), "type of the matrix products"),
     {.name = "threads",
      .kind = SP_OPT_SIZE,
      .offset = FIELD(options.threads),

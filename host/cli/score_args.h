@@ -4,20 +4,27 @@
 
 #include <jansson.h>
 
-#include "options.h"
+#include "archive_args.h"
 #include "part_args.h"
 
 struct sp_score_args {
   struct sp_score_options options; /* strings point into argv */
   const char *progress;            /* NULL: auto */
   bool json;
-  bool list; /* plan */
+  bool list;                   /* plan */
   struct sp_describe describe; /* plan */
   struct sp_part_args part;    /* score */
 };
 
-/* choices of --format and --method */
-extern const char sp_format_choices[], sp_method_choices[];
+extern const char sp_method_choices[]; /* of --method */
+
+/* The row of --dtype in a table of options. */
+#define SP_DTYPE_OPTION(at, what)                                                          \
+  {                                                                                        \
+    .name = "dtype", .kind = SP_OPT_CHOICE, .offset = (at), .argument = "TYPE",            \
+    .choices = "auto,f32,bf16", .fallback = "auto, bf16 where the hardware multiplies it", \
+    .help = what                                                                           \
+  }
 
 extern const struct sp_opt_group sp_score_what;   /* model, methods, how text is read */
 extern const struct sp_opt_group sp_score_work;   /* device, dtype, threads, sizes */

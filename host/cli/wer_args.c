@@ -8,7 +8,7 @@
 
 enum { default_replicates = 1000, default_seed = 1 };
 
-static const char units[] =
+const char sp_unit_choices[] =
 #define X(name, option, rate) option ","
     SP_UNIT_MAP(X)
 #undef X
@@ -39,7 +39,7 @@ static const struct sp_opt count[] = {
      .kind = SP_OPT_CHOICE,
      .offset = FIELD(unit),
      .argument = "UNIT",
-     .choices = units,
+     .choices = sp_unit_choices,
      .fallback = "word",
      .help = "what is counted; mixed: CJK characters, and words of the rest"},
     {.name = "normalize",
@@ -56,22 +56,8 @@ static const struct sp_opt count[] = {
      .fallback = "speaker where every id has a -",
      .help = "what is resampled as a whole: speaker, the id up to its first -; prefix:SEP, up to "
              "the first SEP; field:NAME, the value of that member of the utterance; utterance"},
-    {.name = "bootstrap",
-     .kind = SP_OPT_SIZE,
-     .offset = FIELD(replicates),
-     .argument = "N",
-     .min = 1,
-     .max = 1000000,
-     .fallback = "1000",
-     .help = "replicates of the intervals"},
-    {.name = "seed",
-     .kind = SP_OPT_U64,
-     .offset = FIELD(seed),
-     .argument = "N",
-     .min = 1,
-     .max = UINT64_MAX,
-     .fallback = "1",
-     .help = "of the replicates"},
+    SP_BOOTSTRAP_OPTION(FIELD(replicates)),
+    SP_SEED_OPTION(FIELD(seed)),
 };
 const struct sp_opt_group sp_wer_count_group = {"Counting", count, sizeof count / sizeof *count};
 

@@ -15,6 +15,20 @@ struct sp_wer_args {
   bool json;
 };
 
+extern const char sp_unit_choices[]; /* of --unit */
+
+/* Rows of the intervals for another's table. */
+#define SP_BOOTSTRAP_OPTION(at)                                                          \
+  {                                                                                      \
+    .name = "bootstrap", .kind = SP_OPT_SIZE, .offset = (at), .argument = "N", .min = 1, \
+    .max = 1000000, .fallback = "1000", .help = "replicates of the intervals"            \
+  }
+#define SP_SEED_OPTION(at)                                                         \
+  {                                                                                \
+    .name = "seed", .kind = SP_OPT_U64, .offset = (at), .argument = "N", .min = 1, \
+    .max = UINT64_MAX, .fallback = "1", .help = "of the replicates"                \
+  }
+
 extern const struct sp_opt_group sp_wer_inputs_group, sp_wer_count_group, sp_wer_output_group;
 
 /* SP_EUSAGE for what does not fit together. Fills in defaults. */
