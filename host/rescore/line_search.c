@@ -201,6 +201,21 @@ enum sp_status sp_curve_make(const struct sp_lists *lists, const struct sp_linea
   return status;
 }
 
+/* `now` errors before `step`, the first that is not below the weight. */
+static uint64_t errors_at(const struct sp_curve *curve, double weight, size_t step, uint64_t now) {
+  if (weight <= curve->lo) {
+    return curve->at_lo;
+  }
+  if (weight >= curve->hi) {
+    return curve->at_hi;
+  }
+  /* No `?:` here: GCC 14 reads the step before it has looked whether there is one. */
+  if (step < curve->n_steps && curve->steps[step].at == weight) {
+    now += (uint64_t)(int64_t)curve->steps[step].point;
+  }
+  return now;
+}
+
 void sp_curve_sample(const struct sp_curve *curve, const double *weights, size_t n,
                      uint64_t *errors) {
   uint64_t now = curve->start;
@@ -209,11 +224,7 @@ void sp_curve_sample(const struct sp_curve *curve, const double *weights, size_t
     for (; step < curve->n_steps && curve->steps[step].at < weights[i]; step++) {
       now += (uint64_t)(int64_t)curve->steps[step].after;
     }
-    bool on_step = step < curve->n_steps && curve->steps[step].at == weights[i];
-    errors[i] = weights[i] <= curve->lo   ? curve->at_lo
-                : weights[i] >= curve->hi ? curve->at_hi
-                : on_step                 ? now + (uint64_t)(int64_t)curve->steps[step].point
-                                          : now;
+    errors[i] = errors_at(curve, weights[i], step, now);
   }
 }
 
