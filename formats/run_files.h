@@ -30,7 +30,7 @@ SP_MUST_CHECK enum sp_status sp_run_file_read(const char *path, size_t ceiling, 
                                               bool *found, struct sp_error *err);
 
 /* A directory without its `manifest` must hold nothing but our own hidden files and what a killed process
- * left of the manifest, or of the plan that is written before it; SP_EIDENTITY names what else there is. */
+ * left of the manifest, or a plan whose manifest is gone; SP_EIDENTITY names what else there is. */
 SP_MUST_CHECK enum sp_status sp_run_check_empty(const char *run, const char *manifest,
                                                 struct sp_error *err);
 

@@ -7,6 +7,7 @@
 
 #include "checked.h"
 #include "clock.h"
+#include "file.h"
 #include "run_files.h"
 #include "run_manifest.h"
 #include "run_pace.h"
@@ -105,14 +106,23 @@ static bool is_same_file(const struct stat *a, const struct stat *b) {
          a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* Loads run.json once; again when another one stands in its place. */
+static bool plan_is_there(const struct sp_run_watch *watch) {
+  struct sp_buf path = {0};
+  bool there =
+      sp_run_path(&path, watch->rules.run, SP_RUN_PLAN, NULL) == SP_OK && sp_file_exists(path.data);
+  sp_buf_release(&path);
+  return there;
+}
+
+/* Loads run.json once; again when another one stands in its place, or the plan has come. */
 static enum sp_status refresh(struct sp_run_watch *watch, struct sp_error *err) {
   struct sp_buf path = {0};
   struct stat info = {0};
   SP_TRY(sp_run_path(&path, watch->rules.run, SP_RUN_MANIFEST, err));
   bool there = stat(path.data, &info) == 0;
   sp_buf_release(&path);
-  if (watch->loaded && there && is_same_file(&info, &watch->manifest)) {
+  if (watch->loaded && there && is_same_file(&info, &watch->manifest) &&
+      (watch->has_plan || !plan_is_there(watch))) {
     return SP_OK;
   }
   forget(watch);

@@ -15,7 +15,7 @@
 #include "report.h"
 #include "storage.h"
 
-enum { most_values = 32 };
+enum { most_values = 32, most_runs = 1024 };
 
 struct numbers {
   double value[most_values];
@@ -25,7 +25,7 @@ struct numbers {
 struct choices {
   const char *model, *shape, *directory, *json;
   struct numbers hyps, workers;
-  const char *runs[most_values];
+  const char *runs[most_runs];
   size_t n_runs;
   double device_flops, shard_seconds, jitter; /* of one device */
   double ticket_latency, ticket_service;
@@ -173,7 +173,7 @@ static enum sp_status take_option(struct choices *c, int code, char *text, struc
       c->json = text;
       return SP_OK;
     case opt_fit:
-      if (c->n_runs == most_values) {
+      if (c->n_runs == most_runs) {
         return sp_fail(err, SP_EUSAGE, "--fit came too often");
       }
       c->runs[c->n_runs++] = text;

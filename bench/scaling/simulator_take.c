@@ -86,7 +86,7 @@ size_t sim_front_of(const struct sim *sim, size_t part) {
 
 /* Others know that it is dead. */
 static bool has_died(const struct sim *sim, const struct sim_worker *worker) {
-  return !worker->up && worker->died_held > 0 && sim->now - worker->died_at >= sim->rules->lease;
+  return !worker->up && worker->died_held > 0 && sim->now >= worker->died_at + sim->rules->lease;
 }
 
 static bool may_be_open(const struct sim *sim, size_t part) {
@@ -115,7 +115,7 @@ static bool next_part(const struct sim *sim, size_t w, uint64_t *after, size_t *
 
 /* Its worker has been dead for long enough. */
 static bool is_left(const struct sim *sim, const struct sim_shard *shard) {
-  return is_gone(sim, shard) && sim->now - sim->workers[shard->worker].died_at >= sim->rules->lease;
+  return is_gone(sim, shard) && sim->now >= sim->workers[shard->worker].died_at + sim->rules->lease;
 }
 
 /* As help_parts.c: from the end on, farther with each step, and once more; what is looked at leaves the copy of

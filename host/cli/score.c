@@ -177,11 +177,11 @@ static void say_parts(const struct sp_score_summary *summary,
   }
   struct sp_phrase open = sp_count_of(summary->shards_open, "shard", "shards");
   if (summary->shards_open > 0 && options->parts > 0) {
-    sp_say("part %s of %s is done; left to other parts: %s of %zu", part_of(options).text,
-           options->out, open.text, summary->shards);
+    sp_say("part %s of %s is done; left to other parts: %s%s of %zu", part_of(options).text,
+           options->out, summary->open_is_most ? "at most " : "", open.text, summary->shards);
   } else if (summary->shards_open > 0) {
-    sp_say("%s is not complete: other workers have %s of %zu", options->out, open.text,
-           summary->shards);
+    sp_say("%s is not complete: other workers have %s%s of %zu", options->out,
+           summary->open_is_most ? "at most " : "", open.text, summary->shards);
   }
 }
 

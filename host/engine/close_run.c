@@ -77,6 +77,16 @@ static enum sp_status count_again(struct sp_worker *w, struct sp_error *err) {
   return count_open(w, err);
 }
 
+/* Whether one of the claims that were listed last is of a shard that is not done: one may outlive its shard. */
+static enum sp_status any_is_open(struct sp_worker *w, bool *open, struct sp_error *err) {
+  *open = false;
+  for (size_t k = 0; k < w->n_held && !*open; k++) {
+    SP_TRY(sp_directory_look(w->d, w->held[k], NULL, err));
+    *open = w->d->state[w->held[k]] != SP_SHARD_FOUND;
+  }
+  return SP_OK;
+}
+
 /* Waits, for a moment, till nothing is under work; *many: others go on. Names of claims are few. */
 static enum sp_status await_held(struct sp_worker *w, bool *many, struct sp_error *err) {
   const double lease = sp_worker_lease(w), until = sp_clock_seconds() + lease / 12;
@@ -86,7 +96,8 @@ static enum sp_status await_held(struct sp_worker *w, bool *many, struct sp_erro
     SP_TRY(sp_worker_list_held(w, err));
     pause = fmin(1.5 * pause, lease / 60);
   }
-  return w->n_held > 0 ? sp_worker_others_work(w, many, err) : SP_OK;
+  SP_TRY(w->n_held > 0 ? sp_worker_others_work(w, many, err) : SP_OK);
+  return *many ? any_is_open(w, many, err) : SP_OK;
 }
 
 /* The same where the names of the run are few, too: there is no need to wait where many are open. */
@@ -109,10 +120,11 @@ enum sp_status sp_worker_close(struct sp_worker *w, struct sp_error *err) {
   enum { few = 64, large_run = 1024 };
   bool many;
   SP_TRY(find_many(w, few, &many, err));
-  if (!many && w->d->shards > large_run) {
+  if (!many && w->d->shards > large_run && w->d->run->summary->shards_open > 0) {
     SP_TRY(await_held(w, &many, err));
   }
   if (many) {
+    w->d->run->summary->open_is_most = true;
     return SP_OK;
   }
   SP_TRY(await_few(w, few, err));

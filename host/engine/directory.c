@@ -122,9 +122,19 @@ enum sp_status sp_directory_decide(const struct sp_directory *d, json_t *theirs,
                                                   : SP_OK;
 }
 
+/* A plan without a run.json is of one that is gone: beside a new one it would be taken for that one's. */
+static void remove_plan(const struct sp_directory *d) {
+  struct sp_buf path = {0};
+  if (sp_run_path(&path, d->path, SP_RUN_PLAN, NULL) == SP_OK) {
+    unlink(path.data);
+  }
+  sp_buf_release(&path);
+}
+
 static enum sp_status publish_manifest(const struct sp_directory *d, struct sp_error *err) {
   json_t *ours;
   SP_TRY(check_made_or_empty(d->path, err));
+  remove_plan(d);
   SP_TRY(sp_directory_manifest(d, &ours, err));
   enum sp_status status = sp_run_manifest_publish(d->path, ours, err);
   json_decref(ours);

@@ -365,13 +365,13 @@ static enum sp_status draw_all(struct sp_worker *w, struct sp_error *err) {
   }
 }
 
-/* Once through the share; *left counts what is still open. */
+/* Once through the share; *left counts what is still open. What this rank found cut, no other knows of. */
 static enum sp_status go_through(struct sp_worker *w, bool later, size_t *left,
                                  struct sp_error *err) {
   *left = 0;
   for (size_t k = 0; k < w->shares.n; k++) {
     size_t shard = w->shares.order[k];
-    if (is_open(w, shard) && looks_at(w, k)) {
+    if (is_open(w, shard) && (looks_at(w, k) || w->d->state[shard] == SP_SHARD_CUT)) {
       SP_TRY(wait_for_turn(w, sp_worker_may_help(w), err));
       SP_TRY(try_shard(w, shard, later, err));
       *left += is_open(w, shard);

@@ -165,8 +165,8 @@ struct sp_score_summary {
   uint64_t hyps_resumed;
   uint64_t hyps_scored;           /* by this call, or by all ranks of its job */
   bool already_complete;          /* nothing was left to do */
-  size_t shards_open;             /* of other parts, not done when this worker ended; where others went on with over
-                                     64, or in a run of over 1,024, those that it has not seen done */
+  size_t shards_open;             /* of other parts, not done when this worker ended .. */
+  bool open_is_most;              /* .. or not seen done by it: others went on with over 64, or in a run of over 1,024 */
   size_t shards_taken_over;       /* from workers that were gone */
   size_t shards_helped;           /* scored here, of the shares of other parts */
   size_t shards_late;             /* scored here, but another had published them: equal bytes, dropped */

@@ -1,4 +1,5 @@
 // workers_help_test.cc - parts that are done help others.
+#include "run_claims.h"
 #include "workers_fixture.h"
 
 namespace {
@@ -101,6 +102,19 @@ class LargeRun : public Helpers {
     job.shard_utts = 1;
     return job;
   }
+  // A worker that is alive and has that shard.
+  sp_claims *Holder(const Job &job, size_t shard) {
+    sp_claims_rules rules{};
+    rules.run = job.out.c_str();
+    sp_claims *claims = nullptr;
+    sp_claim claim = SP_CLAIM_HELD;
+    bool took_over;
+    sp_error err{};
+    EXPECT_EQ(sp_claims_open(&rules, &claims, &err), SP_OK) << err.message;
+    EXPECT_EQ(sp_claims_take(claims, shard, &claim, &took_over, &err), SP_OK) << err.message;
+    EXPECT_EQ(claim, SP_CLAIM_MINE);
+    return claims;
+  }
 };
 
 TEST_F(LargeRun, WhoEndsLastClosesIt) {
@@ -117,6 +131,42 @@ TEST_F(LargeRun, WhoEndsLastClosesIt) {
   EXPECT_EQ(owner.status, SP_OK) << owner.message;
   EXPECT_EQ(owner.summary.shards_open, 0u);
   EXPECT_TRUE(SameFiles(FilesOf(slow.out), expected));
+}
+
+// Nobody else is at work, and then one that has a shard of the other part.
+TEST_F(LargeRun, WhoEndsBesideOthersDoesNotCount) {
+  Job first = Part(0, 2), second = Part(1, 2);
+  auto expected = Alone(first);
+  first.own_share = true;
+  Outcome outcome = Score(first);
+  EXPECT_EQ(outcome.summary.shards_open, 550u) << outcome.message;
+  EXPECT_FALSE(outcome.summary.open_is_most);
+  size_t open = 0;
+  char name[64];
+  do
+    snprintf(name, sizeof name, "/scores-%05zu-of-01100.done", open);
+  while (fs::exists(first.out + name) && ++open < 1100);
+  sp_claims *claims = Holder(first, open);
+  outcome = Score(first);
+  sp_claims_close(claims);
+  EXPECT_EQ(outcome.status, SP_OK) << outcome.message;
+  EXPECT_EQ(outcome.summary.shards_open, 550u);
+  EXPECT_TRUE(outcome.summary.open_is_most);
+  EXPECT_EQ(Score(second).summary.shards_open, 0u);
+  EXPECT_TRUE(SameFiles(FilesOf(first.out), expected));
+}
+
+// Its worker is alive, but between publishing and letting go of the claim.
+TEST_F(LargeRun, AClaimThatOutlivesItsShardKeepsNobodyFromClosing) {
+  Job job = Part(0, 1);
+  ASSERT_EQ(Score(job).status, SP_OK);
+  auto expected = FilesOf(job.out);
+  fs::remove(job.out + "/_SUCCESS");
+  sp_claims *claims = Holder(job, 7);
+  EXPECT_EQ(Score(job).status, SP_OK);
+  EXPECT_TRUE(fs::exists(job.out + "/_SUCCESS"));
+  sp_claims_close(claims);
+  EXPECT_TRUE(SameFiles(FilesOf(job.out), expected));
 }
 
 TEST_F(LargeRun, PartsThatEndTogetherCloseIt) {

@@ -164,6 +164,12 @@ TEST_F(Workers, APlanThatIsMissingOrOfAnotherRunIsMade) {
     EXPECT_TRUE(SameFiles(FilesOf(job.out), expected));
     fs::remove_all(job.out);
   }
+  std::vector<Job> jobs = {MakeJob("run", 0, 2), MakeJob("run", 1, 2)};
+  auto expected = Alone(jobs[0]);
+  fs::create_directory(jobs[0].out);
+  WriteFile(jobs[0].out + "/plan.jsonl.zst", old);
+  Together(jobs);
+  EXPECT_TRUE(SameFiles(FilesOf(jobs[0].out), expected));
 }
 
 TEST_F(Workers, LostAndCutShardsAreMadeAgain) {

@@ -401,6 +401,19 @@ TEST_F(RunStatus, ThePlanSaysWhatIsLeft) {
   sp_claims_close(worker);
 }
 
+// run.json comes first.
+TEST_F(RunStatus, APlanThatComesLaterIsSeen) {
+  Begin();
+  Finish(0);
+  Seen seen;
+  ASSERT_SP_OK(Look(&seen));
+  EXPECT_FALSE(seen.has_plan);
+  Plan(60);
+  ASSERT_SP_OK(Look(&seen));
+  EXPECT_TRUE(seen.has_plan);
+  EXPECT_DOUBLE_EQ(seen.cost_done, 60);
+}
+
 TEST_F(RunStatus, HostileClaimsDoNotMislead) {
   Begin();
   Finish(0);

@@ -234,6 +234,16 @@ TEST_P(SimtAttention, Lengths) {
   Check(l, Values(l, 2.0f, 1), "lengths");
 }
 
+// Eight words of a mask, and more keys than any mask has.
+TEST_P(SimtAttention, LongSequences) {
+  Layout l({257, 511, 512}, 1, 26);
+  l.RandomMasks(0.5, 17);
+  l.Ask({{0, 255, 256}, {510, 64, 63}, {511, 448, 447, 1}});
+  Check(l, Values(l, 2.0f, 11), "masks of eight words");
+  Layout whole({513, 700}, 1, 16);
+  Check(whole, Values(whole, 2.0f, 12), "more than 512 keys");
+}
+
 TEST_P(SimtAttention, HeadSizes) {
   for (size_t dim : {1, 2, 7, 16, 26, 31, 32, 33, 40, 64, 80, 96, 127, 128}) {
     Layout l({1, 5, 24, 67}, 3, dim);
