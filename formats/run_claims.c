@@ -85,13 +85,15 @@ release:
   return status;
 }
 
-/* Writes a file of its own and links it to the claim's name, which says who was first. */
+/* Writes a file of its own and links it to the claim's name, which says who was first. *gone: there is no .claims
+ * any more, as the server says, whatever names this host remembers. */
 static enum sp_status link_content(const char *temporary, const char *path, struct sp_text content,
-                                   bool *existed, struct sp_error *err) {
+                                   bool *existed, bool *gone, struct sp_error *err) {
   unlink(temporary); /* after an unlink that failed */
   int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  *gone = fd < 0 && (errno == ENOENT || errno == ESTALE);
   if (fd < 0) {
-    return sp_fail_errno(err, SP_EIO, "cannot create %s", temporary);
+    return *gone ? SP_OK : sp_fail_errno(err, SP_EIO, "cannot create %s", temporary);
   }
   enum sp_status status = sp_file_write_all(fd, content.data, content.len, temporary, err);
   if (close(fd) != 0 && status == SP_OK) {
@@ -100,21 +102,23 @@ static enum sp_status link_content(const char *temporary, const char *path, stru
   if (status == SP_OK) {
     status = sp_file_link(temporary, path, existed, err);
   }
-  unlink(temporary);
-  return status;
+  *gone = unlink(temporary) != 0 && errno == ENOENT && status != SP_OK;
+  return *gone ? SP_OK : status;
 }
 
 static enum sp_status link_claim(struct sp_claims *claims, size_t shard, uint32_t generation,
-                                 const char *content, bool *existed, struct sp_error *err) {
+                                 const char *content, bool *existed, bool *gone,
+                                 struct sp_error *err) {
   struct sp_buf temporary = {0}, path = {0}, text = {0};
   enum sp_status status;
+  *existed = *gone = false;
   SP_TRY_GOTO(sp_claims_path(&temporary, claims->run, SP_CLAIMS_TEMPORARY, claims->self.id, err),
               release);
   SP_TRY_GOTO(claim_path(&path, claims->run, shard, generation, err), release);
   SP_TRY_GOTO(sp_buf_printf(&text, err, "%s\n", content), release);
   pthread_mutex_lock(&claims->self.mutex); /* a beat may make the worker's file under that name */
-  status =
-      link_content(temporary.data, path.data, (struct sp_text){text.data, text.len}, existed, err);
+  status = link_content(temporary.data, path.data, (struct sp_text){text.data, text.len}, existed,
+                        gone, err);
   pthread_mutex_unlock(&claims->self.mutex);
 release:
   sp_buf_release(&temporary);
@@ -219,10 +223,10 @@ static enum sp_status try_take(struct sp_claims *claims, size_t shard, enum sp_c
     return SP_OK;
   }
   if (verdict == FREE) {
-    bool existed;
+    bool existed, gone;
     SP_TRY(sp_worker_file_keep(&claims->self, claims->run, err));
-    SP_TRY(link_claim(claims, shard, generation + 1, claims->self.id, &existed, err));
-    if (existed) {
+    SP_TRY(link_claim(claims, shard, generation + 1, claims->self.id, &existed, &gone, err));
+    if (existed || gone) {
       return SP_OK;
     }
     *settled = true;
@@ -271,12 +275,13 @@ void sp_claims_drop(struct sp_claims *claims, size_t shard) {
 static void mark_done(struct sp_claims *claims, size_t shard) {
   struct sp_claim_look last;
   uint32_t generation = 0;
-  bool existed = true;
+  bool existed = true, gone = false;
   if (sp_claim_find_last(claims, shard, &generation, &last, NULL) != SP_OK || last.done) {
     return;
   }
-  while (existed && ++generation <= SP_CLAIM_GENERATIONS &&
-         link_claim(claims, shard, generation, SP_CLAIM_DONE_MARK, &existed, NULL) == SP_OK) {
+  while (existed && !gone && ++generation <= SP_CLAIM_GENERATIONS &&
+         link_claim(claims, shard, generation, SP_CLAIM_DONE_MARK, &existed, &gone, NULL) ==
+             SP_OK) {
   }
 }
 
